@@ -1,0 +1,48 @@
+# Each target works on a fresh clone with Python 3.11 or newer and make: the first one makes .venv.
+PYTHON ?= python3
+VENV := .venv
+STAMP := $(VENV)/.installed
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help install repro report test lint gate lock clean
+
+help: ## show this help
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+install: $(STAMP) ## make .venv from requirements.lock (every other target does it by itself)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ERROR: Python 3.11 or newer is needed; name one with `make PYTHON=...`")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $(STAMP)
+
+repro: $(STAMP) ## reproduce the results: run what changed, then mirror it in MLflow
+	reflowbench check
+	dvc repro
+	reflowbench track
+
+report: $(STAMP) ## bring tables and figures up to date
+	reflowbench check
+	dvc repro report
+
+test: $(STAMP) ## run all tests, the whole pipeline on the tiny profile among them
+	python -m pytest
+
+lint: $(STAMP) ## check style and types
+	ruff check src stages tests
+	ruff format --check src stages tests
+	mypy
+
+gate: $(STAMP) ## check that the committed results come from the committed code and parameters
+	python tests/gate.py
+
+lock: $(STAMP) ## resolve pyproject.toml into requirements.lock anew, keeping what still fits
+	python -m pip install --quiet uv
+	uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate \
+	  --custom-compile-command "make lock" --extra dev pyproject.toml -o requirements.lock
+
+clean: ## remove what a run makes (not .venv, not DVC's cache)
+	rm -rf runs .scratch mlflow.db mlflow.db-* mlartifacts .pytest_cache .mypy_cache .ruff_cache
