@@ -1,0 +1,51 @@
+"""The `reflowbench` command."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from reflowbench import __version__, profiles
+from reflowbench.core.config import load_params
+from reflowbench.core.errors import ReflowbenchError
+
+
+def _profile(args: argparse.Namespace) -> None:
+    profiles.write_profile(args.name)
+    print(f"wrote params.yaml for profile {args.name}; run `dvc repro`")
+
+
+def _check(args: argparse.Namespace) -> None:
+    params = load_params()
+    cells = len(params.grid.methods) * len(params.grid.seeds) * len(params.grid.ks)
+    print(f"params.yaml is valid: profile {params.profile}, {cells} models to evaluate")
+
+
+def _track(args: argparse.Namespace) -> None:
+    from reflowbench.tracking.sync import sync_if_changed
+
+    print(sync_if_changed())
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    main_parser = argparse.ArgumentParser(prog="reflowbench", description=__doc__)
+    main_parser.add_argument("--version", action="version", version=__version__)
+    commands = main_parser.add_subparsers(required=True, metavar="command")
+    profile = commands.add_parser("profile", help="write params.yaml for a profile")
+    profile.add_argument("name", help="a file of profiles/, without .yaml")
+    profile.set_defaults(run=_profile)
+    check = commands.add_parser("check", help="check params.yaml")
+    check.set_defaults(run=_check)
+    track = commands.add_parser("track", help="mirror the pipeline's state in MLflow")
+    track.set_defaults(run=_track)
+    return main_parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line."""
+    args = parser().parse_args(argv)
+    try:
+        args.run(args)
+    except ReflowbenchError as error:
+        sys.exit(f"ERROR: {error}")

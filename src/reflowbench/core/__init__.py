@@ -1,0 +1,1 @@
+"""What every stage needs: parameters, artifacts, randomness, data, flow and networks."""

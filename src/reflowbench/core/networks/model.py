@@ -1,0 +1,62 @@
+"""A model folder: the EMA weights, and beside them the facts of the run that made them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import nn
+
+from reflowbench.core.artifacts import atomic, read_json, write_json
+from reflowbench.core.config import NetworkParams
+from reflowbench.core.networks import registry
+
+WEIGHTS = "model.safetensors"
+FACTS = "train.json"
+
+
+def save_model(folder: Path, network: nn.Module, params: NetworkParams, dim: int, facts: Mapping[str, float]) -> None:
+    """Write a model folder, whole or not at all.
+
+    Args:
+        folder: Where to.
+        network: The EMA network.
+        params: How to rebuild it.
+        dim: Values per image.
+        facts: What the run cost and how it ended.
+    """
+    with atomic(folder) as temporary:
+        temporary.mkdir()
+        registry.save(temporary / WEIGHTS, network, params, dim)
+        write_json(temporary / FACTS, dict(facts))
+
+
+def load_model(folder: Path) -> tuple[nn.Module, NetworkParams, int]:
+    """Read the network of a model folder.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        The network in evaluation mode, its parameters and the number of values per image.
+
+    Raises:
+        ReflowbenchError: If the weights are missing or damaged.
+    """
+    return registry.load(folder / WEIGHTS)
+
+
+def load_facts(folder: Path) -> dict[str, float]:
+    """Read the facts of a model folder.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        The facts by name.
+
+    Raises:
+        ReflowbenchError: If they are missing or damaged.
+    """
+    facts: dict[str, float] = read_json(folder / FACTS)
+    return facts

@@ -1,0 +1,66 @@
+"""Randomness by counter: what sample i draws depends on (seed, purpose, round, i) and on nothing else.
+
+Not on batch size, process count, device or the order of requests, so pairs can be made in any
+sharding, and the noise half of a stored pair need not be stored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+
+def noise(seed: int, purpose: str, round_: int, index: Sequence[int] | range, dim: int) -> torch.Tensor:
+    """Standard normal noise of the samples at the given positions.
+
+    Box-Muller on a Philox counter: a fixed number of counter values a sample, so that any sample is
+    reached directly (NumPy's ziggurat rejects, hence cannot).
+
+    Args:
+        seed: The run's seed.
+        purpose: What the noise is for; different purposes are independent.
+        round_: Round of the chain.
+        index: Sample numbers, n of them.
+        dim: Values per sample.
+
+    Returns:
+        Float32 tensor of shape (n, dim).
+    """
+    digest = hashlib.blake2b(f"{seed}/{purpose}/{round_}".encode(), digest_size=16).digest()
+    bits = np.random.Philox(key=np.frombuffer(digest, dtype=np.uint64))
+    half = (dim + 1) // 2
+    blocks = (2 * half + 3) // 4  # Philox yields four 64-bit words per counter value
+    words = np.empty((len(index), 4 * blocks), dtype=np.uint64)
+    if isinstance(index, range) and index.step == 1:
+        bits.advance(index.start * blocks)
+        words[:] = bits.random_raw(words.size).reshape(words.shape)
+    else:
+        position = 0
+        for row, sample in enumerate(index):
+            bits.advance(sample * blocks - position)
+            words[row] = bits.random_raw(4 * blocks)
+            position = (sample + 1) * blocks
+    uniform = ((words[:, : 2 * half] >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    radius = np.sqrt(-2.0 * np.log(uniform[:, :half]))
+    angle = 2.0 * np.pi * uniform[:, half:]
+    normal = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1)[:, :dim]
+    return torch.from_numpy(normal.astype(np.float32))
+
+
+def generator(seed: int, purpose: str, round_: int = 0, step: int = 0) -> torch.Generator:
+    """Make a torch generator for draws that belong to a step (rows, times) rather than to a sample.
+
+    Args:
+        seed: The run's seed.
+        purpose: What is drawn; different purposes are independent.
+        round_: Round of the chain.
+        step: Optimizer step.
+
+    Returns:
+        A CPU generator.
+    """
+    digest = hashlib.blake2b(f"{seed}/{purpose}/{round_}/{step}".encode(), digest_size=7).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "little"))

@@ -1,0 +1,84 @@
+"""Running a stage script: arguments to typed parameters to one library call, with errors a user can read."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from reflowbench.core.errors import ReflowbenchError
+
+T = TypeVar("T")
+THREADS_VARIABLE = "REFLOWBENCH_THREADS"
+
+
+def run_stage(main: Callable[..., None], parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> None:
+    """Run a stage's `main` with its parsed arguments, then exit.
+
+    A `ReflowbenchError` becomes its message on stderr and exit status 1; Ctrl-C and SIGTERM exit
+    with 130 and 143 after the clean-up of half-written outputs.
+
+    Args:
+        main: Called with the namespace.
+        parser: The stage's arguments.
+        argv: Arguments; those of the process if None.
+    """
+    args = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        main(args)
+    except ReflowbenchError as error:
+        sys.exit(f"ERROR: {error}")
+    except KeyboardInterrupt:
+        print("interrupted; no output was written", file=sys.stderr)
+        sys.exit(130)
+
+
+def _terminate(signum: int, frame: Any) -> None:
+    sys.exit(128 + signum)
+
+
+def set_threads() -> None:
+    """Fix torch's thread count if REFLOWBENCH_THREADS asks for it.
+
+    Results are the same bytes for the same machine and thread count, so the count comes from the
+    environment and is no parameter.
+
+    Raises:
+        ReflowbenchError: If the variable is not a positive integer.
+    """
+    value = os.environ.get(THREADS_VARIABLE)
+    if value is None:
+        return
+    if not value.isdecimal() or int(value) < 1:
+        raise ReflowbenchError(f"environment variable {THREADS_VARIABLE} = {value!r}: want a positive integer")
+    import torch
+
+    torch.set_num_threads(int(value))
+
+
+def progress(work: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
+    """Pass work through behind a progress bar with ETA on stderr.
+
+    Args:
+        work: An iterable that works as it is iterated.
+        description: Label of the bar.
+        total: Number of parts, for work that has no length.
+
+    Returns:
+        An iterator over the same parts.
+    """
+    from tqdm import tqdm
+
+    # A log file gets a line now and then, a terminal a live bar.
+    interval = 0.2 if sys.stderr.isatty() else 30.0
+    return iter(tqdm(work, desc=description, total=total, mininterval=interval, file=sys.stderr, dynamic_ncols=True))
+
+
+def drive(work: Iterable[object], description: str) -> None:
+    """Run an iterable of work to its end behind a progress bar."""
+    for _ in progress(work, description):
+        pass

@@ -1,0 +1,94 @@
+"""Profiles: small overlays over profiles/defaults.yaml, resolved into params.yaml.
+
+DVC cannot overlay parameter files, so params.yaml is always the whole, resolved truth.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from reflowbench.core.artifacts import write_text
+from reflowbench.core.config import PARAMS_FILE, Params, read_yaml, stages_of, validate
+from reflowbench.core.errors import ReflowbenchError
+
+FOLDER = Path("profiles")
+DEFAULTS = "defaults"
+
+
+def names(folder: Path = FOLDER) -> list[str]:
+    """Profiles that there are."""
+    return sorted(path.stem for path in folder.glob("*.yaml") if path.stem != DEFAULTS)
+
+
+def resolve(name: str, folder: Path = FOLDER) -> dict[str, Any]:
+    """Merge a profile over the defaults and fill in what follows from the grid.
+
+    A profile gives the number of rounds as `grid.n_rounds`; the chain of rounds that dvc.yaml
+    iterates over, and the methods of each stage group, follow from it.
+
+    Args:
+        name: The profile.
+        folder: Where profiles are.
+
+    Returns:
+        The parameter tree, checked.
+
+    Raises:
+        ReflowbenchError: If there is no such profile, or it does not make valid parameters.
+    """
+    if name not in names(folder):
+        raise ReflowbenchError(f"no profile {name!r} in {folder}/; there are: {', '.join(names(folder))}")
+    source = folder / f"{name}.yaml"
+    merged = _merge(read_yaml(folder / f"{DEFAULTS}.yaml"), read_yaml(source), str(source), "")
+    grid = merged["grid"]
+    n_rounds = grid.pop("n_rounds", None)
+    if type(n_rounds) is not int or n_rounds < 1:
+        raise ReflowbenchError(f"{source}: grid.n_rounds = {n_rounds!r}: want a positive integer")
+    grid["rounds"] = [{"k": k, "prev": k - 1} for k in range(1, n_rounds + 1)]
+    grid["ks"] = list(range(n_rounds + 1))
+    grid["stages"] = stages_of(grid["methods"])
+    values = {"profile": name, **merged}
+    validate(values, str(source))
+    return values
+
+
+def _merge(base: dict[str, Any], overlay: dict[str, Any], source: str, prefix: str) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in overlay.items():
+        if isinstance(base.get(key), dict):
+            if not isinstance(value, dict):
+                raise ReflowbenchError(f"{source}: {prefix}{key} = {value!r}: want a mapping")
+            merged[key] = _merge(base[key], value, source, f"{prefix}{key}.")
+        else:
+            merged[key] = value
+    return merged
+
+
+def render(values: dict[str, Any]) -> str:
+    """Write a parameter tree as YAML: the order of `Params`, each group under what it is for.
+
+    Args:
+        values: The checked tree.
+
+    Returns:
+        The text of params.yaml; the same tree gives the same bytes.
+    """
+    parts = [
+        f"# The resolved parameters of the results in reports/. Made by `reflowbench profile {values['profile']}`."
+    ]
+    parts.append("# Edit and run `dvc repro`: only what depends on the change runs again.")
+    for name, group in Params.model_fields.items():
+        documentation = getattr(group.annotation, "__doc__", None)
+        if name != "profile" and documentation:
+            parts.append("\n# " + documentation.strip().splitlines()[0])
+        flow = None if isinstance(values[name], dict) else False
+        parts.append(yaml.safe_dump({name: values[name]}, sort_keys=False, default_flow_style=flow, width=100).rstrip())
+    return "\n".join(parts) + "\n"
+
+
+def write_profile(name: str, folder: Path = FOLDER, target: Path = PARAMS_FILE) -> None:
+    """Write params.yaml for a profile, whole or not at all."""
+    write_text(target, render(resolve(name, folder)))
