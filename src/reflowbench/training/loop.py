@@ -1,0 +1,128 @@
+"""The training loop that every method shares; only the coupling differs."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from reflowbench.core.config import OptimParams, group_path
+from reflowbench.core.errors import ReflowbenchError
+from reflowbench.core.flow.loss import velocity_loss
+from reflowbench.core.randomness import generator
+from reflowbench.couplings.base import Coupling, Networks
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one optimizer step reports.
+
+    Attributes:
+        number: Step, from 0.
+        loss: Batch loss before the update.
+        gradient_norm: Norm of the gradient before clipping.
+    """
+
+    number: int
+    loss: float
+    gradient_norm: float
+
+
+class Trainer:
+    """Adam on the velocity loss with warm-up, clipping and an exponential moving average.
+
+    Iterating trains; afterwards `ema` is the model and `facts` its cost. Each run starts with fresh
+    optimizer state and with EMA = weights, as every Reflow round does.
+    """
+
+    def __init__(self, network: nn.Module, coupling: Coupling, params: OptimParams, seed: int, round_: int) -> None:
+        """Prepare a run.
+
+        Args:
+            network: Weights to start from; trained in place.
+            coupling: Where the batches come from.
+            params: Length, optimizer and loss.
+            seed: Seed of the chain.
+            round_: Round number (0: base); with the seed it fixes the drawn times.
+        """
+        self.ema = copy.deepcopy(network).eval().requires_grad_(False)
+        self._network = network.train()
+        self._coupling = coupling
+        self._params = params
+        self._seed = seed
+        self._round = round_
+        self._steps: list[Step] = []
+
+    def __len__(self) -> int:
+        """Number of steps."""
+        return self._params.steps
+
+    def __iter__(self) -> Iterator[Step]:
+        """Train, yielding after each step.
+
+        Yields:
+            The step's report.
+
+        Raises:
+            ReflowbenchError: If loss or gradient stop being finite.
+        """
+        weights, averages = list(self._network.parameters()), list(self.ema.parameters())
+        optimizer = torch.optim.Adam(weights, self._params.lr, fused=True)
+        update_average = get_ema_multi_avg_fn(self._params.ema)  # type: ignore[no-untyped-call]
+        networks = Networks(self._network, self.ema)
+        for number in range(self._params.steps):
+            for group in optimizer.param_groups:
+                group["lr"] = self._params.lr * self._lr_factor(number)
+            loss = self._loss(number, networks)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            norm = nn.utils.clip_grad_norm_(weights, self._params.clip)
+            step = Step(number, loss.item(), norm.item())
+            if not (math.isfinite(step.loss) and math.isfinite(step.gradient_norm)):
+                name = group_path(type(self._params))
+                raise ReflowbenchError(
+                    f"training diverged in round {self._round} at step {number} (loss {step.loss}, gradient norm "
+                    f"{step.gradient_norm}); no weights were written: lower {name}.lr or {name}.clip"
+                )
+            optimizer.step()
+            update_average(averages, weights, 0)
+            self._steps.append(step)
+            yield step
+
+    def _loss(self, number: int, networks: Networks) -> torch.Tensor:
+        x0, x1 = self._coupling.batch(number, networks)
+        t = torch.rand(len(x0), generator=generator(self._seed, "times", self._round, number))
+        return velocity_loss(self._network, x0, x1, t, self._params.loss)
+
+    def _lr_factor(self, number: int) -> float:
+        """Linear warm-up, then constant or half a cosine."""
+        warm = min(1.0, (number + 1) / max(1, self._params.warmup))
+        if self._params.schedule == "cosine":
+            warm *= (1 + math.cos(math.pi * number / self._params.steps)) / 2
+        return warm
+
+    def facts(self, stored_pair_evaluations: int = 0) -> dict[str, float]:
+        """Sum up the run: what it cost and how it ended.
+
+        Args:
+            stored_pair_evaluations: Network evaluations that the stored pairs cost before the run.
+
+        Returns:
+            steps; final_loss (mean over the last tenth of the steps); mean_gradient_norm (before
+            clipping); train_evaluations (forward passes) and pair_evaluations (network evaluations
+            for pairs), both counted in samples.
+        """
+        losses = [step.loss for step in self._steps]
+        tail = losses[-max(1, len(losses) // 10) :]
+        return {
+            "steps": len(losses),
+            "final_loss": sum(tail) / len(tail),
+            "mean_gradient_norm": sum(step.gradient_norm for step in self._steps) / len(losses),
+            "train_evaluations": len(losses) * self._params.batch,
+            "pair_evaluations": stored_pair_evaluations + self._coupling.evaluations,
+        }
