@@ -1,0 +1,1 @@
+"""Collapse metrics: quality, diversity and straightness of a model's samples."""

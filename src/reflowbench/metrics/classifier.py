@@ -1,0 +1,126 @@
+"""A small classifier of the data set's own classes, whose penultimate layer is the feature space.
+
+For 8x8 digits Inception features mean nothing; the usual choice is a classifier of the domain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from reflowbench.core.artifacts import read_tensors, write_tensors
+from reflowbench.core.config import FeaturesParams
+from reflowbench.core.data.images import ImageSet
+from reflowbench.core.errors import ReflowbenchError
+from reflowbench.core.randomness import generator
+
+
+class Classifier(nn.Module):
+    """Three convolutions, a feature layer and a linear head."""
+
+    def __init__(self, shape: tuple[int, int, int], classes: int, dim: int) -> None:
+        super().__init__()
+        channels, height, width = shape
+        self._shape = shape
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, 32, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(32, 64, 3, padding=1, stride=2),
+            nn.ReLU(),
+            nn.Conv2d(64, 64, 3, padding=1, stride=2),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(64 * -(-height // 4) * -(-width // 4), dim),
+        )
+        self.head = nn.Linear(dim, classes)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Class logits, shape (n, classes), of flat images in [-1, 1], shape (n, c*h*w)."""
+        logits: torch.Tensor = self.head(torch.relu(self.body(images.reshape(-1, *self._shape))))
+        return logits
+
+    @torch.inference_mode()
+    def features(self, images: torch.Tensor) -> NDArray[np.float64]:
+        """Features before the last rectifier, shape (n, dim), of flat images in [-1, 1]."""
+        values: NDArray[np.float64] = self.body(images.reshape(-1, *self._shape)).double().numpy()
+        return values
+
+
+class ClassifierTraining:
+    """Trains a classifier on a random part of the images and scores it on the rest."""
+
+    def __init__(self, data: ImageSet, params: FeaturesParams) -> None:
+        """Split the data and initialise the network.
+
+        Args:
+            data: Labelled images; scored as they are evaluated, rounded to grey levels.
+            params: Size and length.
+
+        Raises:
+            ReflowbenchError: If either part of the split would be empty.
+        """
+        self._data, self._params = data, params
+        order = torch.randperm(len(data), generator=generator(params.seed, "classifier split"))
+        n_test = int(params.test_fraction * len(data))
+        if not 0 < n_test < len(data):
+            raise ReflowbenchError(
+                f"features.test_fraction = {params.test_fraction}: leaves {n_test} of {len(data)} images for the test; "
+                "want at least one for each part"
+            )
+        self._test, self._train = order[:n_test], order[n_test:]
+        self._images = data.real
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(params.seed)
+            self.network = Classifier(data.shape, data.classes, params.dim)
+
+    def __len__(self) -> int:
+        """Number of steps."""
+        return self._params.steps
+
+    def __iter__(self) -> Iterator[float]:
+        """Train, yielding the loss of each step."""
+        optimizer = torch.optim.Adam(self.network.parameters(), self._params.lr, fused=True)
+        for step in range(self._params.steps):
+            draw = generator(self._params.seed, "classifier batch", step=step)
+            rows = self._train[torch.randint(len(self._train), (self._params.batch,), generator=draw)]
+            loss = nn.functional.cross_entropy(self.network(self._images[rows]), self._data.labels[rows])
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            yield loss.item()
+
+    def accuracy(self) -> float:
+        """Share of the held-out images that are classified right."""
+        with torch.inference_mode():
+            guess = self.network(self._images[self._test]).argmax(dim=1)
+        right = guess == self._data.labels[self._test]
+        return float(right.double().mean())
+
+
+def save(path: Path, network: Classifier, data: ImageSet, params: FeaturesParams, accuracy: float) -> None:
+    """Write the classifier, its geometry and its accuracy."""
+    facts = {"shape": list(data.shape), "classes": data.classes, "dim": params.dim, "test_accuracy": accuracy}
+    write_tensors(path, network.state_dict(), facts)
+
+
+def load(path: Path) -> tuple[Classifier, float]:
+    """Read a classifier written by `save`.
+
+    Returns:
+        The classifier in evaluation mode, and its accuracy on held-out images.
+
+    Raises:
+        ReflowbenchError: If the file is missing, damaged or holds something else.
+    """
+    tensors, facts = read_tensors(path)
+    try:
+        network = Classifier(tuple(facts["shape"]), facts["classes"], facts["dim"])
+        network.load_state_dict(tensors)
+        return network.eval(), facts["test_accuracy"]
+    except (KeyError, RuntimeError) as error:
+        raise ReflowbenchError(f"{path}: not a feature classifier ({error}); delete it and run `dvc repro`") from None

@@ -1,0 +1,1 @@
+"""Results: the tidy table, and statistics over seeds."""

@@ -1,0 +1,81 @@
+"""The tidy table of results, gathered from exactly the cells that the grid names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from reflowbench.core.artifacts import read_json
+from reflowbench.core.config import GridParams
+from reflowbench.core.errors import ReflowbenchError
+
+COLUMNS = ["profile", "method", "seed", "round", "solver", "nfe", "features", "n_samples", "metric", "value"]
+METRICS_FILE = "metrics.json"
+
+
+def cell_folder(evaluations: Path, method: str, seed: int, k: int) -> Path:
+    """Folder of one evaluated model."""
+    return evaluations / method / f"s{seed}" / f"k{k}"
+
+
+def gather(evaluations: Path, grid: GridParams, profile: str) -> tuple[pd.DataFrame, list[str]]:
+    """Read every cell of the grid into one table.
+
+    Folders of other cells, left over from a larger grid, are ignored and named.
+
+    Args:
+        evaluations: Folder with one folder per evaluated model.
+        grid: The cells that must be there.
+        profile: Name that goes into the table.
+
+    Returns:
+        The table with COLUMNS, in the order of the grid, and the left-over cell folders.
+
+    Raises:
+        ReflowbenchError: If a cell is missing or damaged.
+    """
+    rows: list[dict[str, Any]] = []
+    expected = set()
+    for method in grid.methods:
+        for seed in grid.seeds:
+            for k in grid.ks:
+                folder = cell_folder(evaluations, method, seed, k)
+                expected.add(folder)
+                cell = {"profile": profile, "method": method, "seed": seed, "round": k}
+                rows += [cell | row for row in _rows(folder)]
+    found = {path.parent for path in evaluations.glob(f"*/s*/k*/{METRICS_FILE}")}
+    return pd.DataFrame(rows, columns=COLUMNS), sorted(str(path) for path in found - expected)
+
+
+def _rows(folder: Path) -> list[dict[str, Any]]:
+    path = folder / METRICS_FILE
+    cell = read_json(path)
+    plain = {"solver": "", "nfe": 0, "features": "", "n_samples": 0}
+    try:
+        facts = [plain | {"metric": name, "value": value} for name, value in sorted(cell["training"].items())]
+        accuracy = plain | {"metric": "classifier_accuracy", "value": cell["classifier_accuracy"]}
+        return [*cell["measurements"], *facts, accuracy]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ReflowbenchError(f"{path}: not an evaluation ({error}); delete it and run `dvc repro`") from None
+
+
+def to_csv(table: pd.DataFrame) -> str:
+    """The table as CSV text; nine digits, which float32 results do not exceed."""
+    return str(table.to_csv(index=False, float_format="%.9g", lineterminator="\n"))
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a table written from `to_csv`.
+
+    Raises:
+        ReflowbenchError: If the file is missing or lacks a column.
+    """
+    try:
+        table = pd.read_csv(path, keep_default_na=False, dtype={"solver": str, "features": str})
+    except FileNotFoundError:
+        raise ReflowbenchError(f"{path}: no such file; `dvc repro` makes it") from None
+    if list(table.columns) != COLUMNS:
+        raise ReflowbenchError(f"{path}: columns {list(table.columns)}; want {COLUMNS}; run `dvc repro`")
+    return table
