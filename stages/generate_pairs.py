@@ -1,0 +1,33 @@
+"""generate_pairs: synthetic pairs of a round, from the weights that the round starts from."""
+
+import argparse
+import math
+from pathlib import Path
+
+from reflowbench.core.config import PairsParams, load_group
+from reflowbench.core.flow.blocks import BLOCK
+from reflowbench.core.networks.model import load_model
+from reflowbench.core.stage import progress, run_stage, set_threads
+from reflowbench.pairs.generate import synthetic_pairs
+from reflowbench.pairs.store import write_pairs
+
+GROUPS = (PairsParams,)
+
+
+def main(args: argparse.Namespace) -> None:
+    """Solve the flow forward from fresh noise."""
+    set_threads()
+    params = load_group(PairsParams)
+    network, _, dim = load_model(args.model)
+    manifest, blocks = synthetic_pairs(network, params, args.seed, args.round, dim)
+    write_pairs(args.out, manifest, progress(blocks, "pairs", math.ceil(params.n / BLOCK)))
+
+
+PARSER = argparse.ArgumentParser(description=__doc__)
+PARSER.add_argument("--seed", type=int, required=True)
+PARSER.add_argument("--round", type=int, required=True, help="round that will train on the pairs")
+PARSER.add_argument("--model", type=Path, required=True, help="model folder of the round before")
+PARSER.add_argument("--out", type=Path, required=True, help="pair folder")
+
+if __name__ == "__main__":
+    run_stage(main, PARSER)

@@ -1,0 +1,36 @@
+"""rca_regenerate: the noise of every real image, by the reversed flow of the round's starting weights."""
+
+import argparse
+import math
+from pathlib import Path
+
+from reflowbench.core.config import PairsParams, load_group
+from reflowbench.core.data.images import ImageSet
+from reflowbench.core.flow.blocks import BLOCK
+from reflowbench.core.networks.model import load_model
+from reflowbench.core.stage import progress, run_stage, set_threads
+from reflowbench.pairs.generate import inverted_pairs
+from reflowbench.pairs.store import write_pairs
+
+GROUPS = (PairsParams,)
+
+
+def main(args: argparse.Namespace) -> None:
+    """Solve the flow backwards from every real image."""
+    set_threads()
+    params = load_group(PairsParams)
+    data = ImageSet.load(args.data)
+    network, _, _ = load_model(args.model)
+    manifest, blocks = inverted_pairs(network, data.images, params, args.seed, args.round)
+    write_pairs(args.out, manifest, progress(blocks, "inversion", math.ceil(len(data) / BLOCK)))
+
+
+PARSER = argparse.ArgumentParser(description=__doc__)
+PARSER.add_argument("--seed", type=int, required=True)
+PARSER.add_argument("--round", type=int, required=True, help="round that will train on the pairs")
+PARSER.add_argument("--data", type=Path, required=True)
+PARSER.add_argument("--model", type=Path, required=True, help="model folder of the round before")
+PARSER.add_argument("--out", type=Path, required=True, help="pair folder")
+
+if __name__ == "__main__":
+    run_stage(main, PARSER)

@@ -1,0 +1,38 @@
+"""summarize: the tidy table and the summary of exactly the grid's cells."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from reflowbench.core.artifacts import write_json, write_text
+from reflowbench.core.config import GridParams, load_group, load_profile
+from reflowbench.core.stage import run_stage
+from reflowbench.results.summary import Results, fd_by_round, summarize
+from reflowbench.results.table import gather, read_table, to_csv
+
+GROUPS = (GridParams,)
+
+
+def main(args: argparse.Namespace) -> None:
+    """Gather, check for completeness, summarize."""
+    profile = load_profile()
+    table, strangers = gather(args.evaluations, load_group(GridParams), profile)
+    for folder in strangers:
+        print(
+            f"ignored: {folder} is not a cell of the grid; `dvc gc -w` and deleting it free the space",
+            file=sys.stderr,
+        )
+    write_text(args.table, to_csv(table))
+    results = Results(read_table(args.table))  # the numbers as every reader of the table sees them
+    write_json(args.summary, summarize(results, profile))
+    write_text(args.curves, to_csv(fd_by_round(results)))
+
+
+PARSER = argparse.ArgumentParser(description=__doc__)
+PARSER.add_argument("--evaluations", type=Path, required=True)
+PARSER.add_argument("--table", type=Path, required=True)
+PARSER.add_argument("--summary", type=Path, required=True)
+PARSER.add_argument("--curves", type=Path, required=True)
+
+if __name__ == "__main__":
+    run_stage(main, PARSER)

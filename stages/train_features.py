@@ -1,0 +1,31 @@
+"""train_features: the classifier whose features the quality metrics use."""
+
+import argparse
+from pathlib import Path
+
+from reflowbench.core.config import FeaturesParams, load_group
+from reflowbench.core.data.images import ImageSet
+from reflowbench.core.stage import drive, run_stage, set_threads
+from reflowbench.metrics import classifier
+
+GROUPS = (FeaturesParams,)
+
+
+def main(args: argparse.Namespace) -> None:
+    """Train, score on held-out images, write the weights with the score."""
+    set_threads()
+    params = load_group(FeaturesParams)
+    data = ImageSet.load(args.data)
+    training = classifier.ClassifierTraining(data, params)
+    drive(training, "features")
+    accuracy = training.accuracy()
+    classifier.save(args.out, training.network, data, params, accuracy)
+    print(f"accuracy on held-out images: {accuracy:.4f}")
+
+
+PARSER = argparse.ArgumentParser(description=__doc__)
+PARSER.add_argument("--data", type=Path, required=True)
+PARSER.add_argument("--out", type=Path, required=True)
+
+if __name__ == "__main__":
+    run_stage(main, PARSER)
