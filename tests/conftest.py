@@ -1,0 +1,60 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from reflowbench.core.config import NetworkParams, PairsParams, RoundParams
+from reflowbench.core.data.images import ImageSet
+from reflowbench.core.networks import registry
+from reflowbench.couplings.base import Round
+from reflowbench.pairs.generate import inverted_pairs, synthetic_pairs
+from reflowbench.pairs.store import StoredHalf, write_pairs
+
+ROOT = Path(__file__).parent.parent
+NETWORK = NetworkParams(name="mlp", hidden=16, blocks=1, time_features=4)
+PAIRS = PairsParams(n=300, solver="euler", steps=3)
+
+
+def round_params(**changes):
+    values = {
+        "steps": 8,
+        "batch": 24,
+        "lr": 1e-2,
+        "schedule": "constant",
+        "warmup": 0,
+        "ema": 0.5,
+        "clip": 1.0,
+    }
+    return RoundParams(**(values | {"loss": "mse"} | changes))
+
+
+@pytest.fixture
+def images() -> ImageSet:
+    pixels = torch.rand(40, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    return ImageSet(pixels, torch.arange(40) % 4, (1, 4, 4), levels=17, dequantized=True)
+
+
+@pytest.fixture
+def network(images):
+    net = registry.build(NETWORK, images.dim, seed=3)
+    with torch.no_grad():  # the field starts at zero; give it something to say
+        net.output.weight.normal_(0, 0.3, generator=torch.Generator().manual_seed(1))
+    return net.eval()
+
+
+@pytest.fixture
+def round_(tmp_path, images, network):
+    """A round 2 of seed 5 with stored pairs of both kinds."""
+    write_pairs(tmp_path / "synthetic", *synthetic_pairs(network, PAIRS, 5, 2, images.dim))
+    write_pairs(tmp_path / "inverted", *inverted_pairs(network, images.images, PAIRS, 5, 2))
+    return Round(
+        seed=5,
+        round=2,
+        batch=24,
+        images=images,
+        pairs=PAIRS,
+        start=network,
+        synthetic=StoredHalf(tmp_path / "synthetic"),
+        inverted=StoredHalf(tmp_path / "inverted"),
+        scratch=tmp_path,
+    )

@@ -1,0 +1,70 @@
+import math
+
+import pytest
+import torch
+
+from reflowbench.core.flow.solvers import nfe_per_step, solve, solve_adaptive, trajectory
+from tests.oracles import StraightGaussianFlow, gaussian_flow
+
+X = torch.randn(50, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+
+def error(solver, steps, backward):
+    flow = gaussian_flow()
+    exact = flow.inverse_map(X) if backward else flow.forward_map(X)
+    return (solve(flow, X, solver, steps, backward=backward) - exact).abs().max().item()
+
+
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize(("solver", "order"), [("euler", 1), ("heun", 2), ("rk4", 4)])
+def test_observed_order(solver, order, backward):
+    coarse, fine = error(solver, 40, backward), error(solver, 80, backward)
+    assert math.log2(coarse / fine) == pytest.approx(order, abs=0.25)
+
+
+@pytest.mark.parametrize("solver", ["euler", "heun", "rk4"])
+def test_one_step_is_exact_on_a_straight_flow(solver):
+    flow = gaussian_flow(StraightGaussianFlow)
+    assert torch.allclose(solve(flow, X, solver, 1), flow.forward_map(X))
+    assert torch.allclose(solve(flow, X, solver, 1, backward=True), flow.inverse_map(X))
+
+
+@pytest.mark.parametrize("solver", ["euler", "heun", "rk4"])
+def test_nfe_is_what_is_stated(solver):
+    calls = 0
+
+    def count(x, t):
+        nonlocal calls
+        calls += 1
+        return torch.zeros_like(x)
+
+    solve(count, X, solver, 7)
+    assert calls == 7 * nfe_per_step(solver)
+
+
+def test_trajectory_ends_where_solve_does():
+    states = list(trajectory(gaussian_flow(), X, "heun", 5))
+    assert len(states) == 5
+    assert torch.equal(states[-1], solve(gaussian_flow(), X, "heun", 5))
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_adaptive_reaches_the_tolerance_and_counts(backward):
+    flow, calls = gaussian_flow(), 0
+
+    def count(x, t):
+        nonlocal calls
+        calls += 1
+        return flow(x, t)
+
+    exact = flow.inverse_map(X) if backward else flow.forward_map(X)
+    end, nfe = solve_adaptive(count, X, 1e-7, backward=backward)
+    assert (end - exact).abs().max() < 1e-5
+    assert nfe == calls > 6
+
+
+def test_results_can_be_trained_on():
+    """Solving runs in inference mode; what comes out must not be an inference tensor."""
+    weight = torch.ones(3, dtype=torch.float64, requires_grad=True)
+    (solve(gaussian_flow(), X, "euler", 2) * weight).sum().backward()
+    assert weight.grad is not None

@@ -1,0 +1,98 @@
+"""A copy of the project in a folder of its own, on the tiny profile, driven as a user would."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from tests.conftest import ROOT
+
+COPIED = ("src", "stages", "profiles", "dvc.yaml", "pyproject.toml", ".dvcignore", ".gitignore")
+
+TINY_STAGES = [
+    "prepare_data",
+    "train_features",
+    "train_base@0",
+    "k0@reflow-0",
+    "k0@rca-0",
+    "k0@ocar-0",
+    "generate_pairs@reflow-0-after0",
+    "generate_pairs@reflow-0-after1",
+    "generate_pairs@rca-0-after0",
+    "generate_pairs@rca-0-after1",
+    "rca_regenerate@rca-0-after0",
+    "rca_regenerate@rca-0-after1",
+    "reflow@reflow-0-after0",
+    "reflow@reflow-0-after1",
+    "rca@rca-0-after0",
+    "rca@rca-0-after1",
+    "ocar@ocar-0-after0",
+    "ocar@ocar-0-after1",
+    "evaluate@reflow-0-0",
+    "evaluate@reflow-0-1",
+    "evaluate@reflow-0-2",
+    "evaluate@rca-0-0",
+    "evaluate@rca-0-1",
+    "evaluate@rca-0-2",
+    "evaluate@ocar-0-0",
+    "evaluate@ocar-0-1",
+    "evaluate@ocar-0-2",
+    "summarize",
+    "report",
+    "track",
+]
+
+
+class Project:
+    """The copy."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        for name in COPIED:
+            source = ROOT / name
+            if source.is_dir():
+                shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+            else:
+                shutil.copy(source, folder)
+        self.run("git", "init", "--quiet")
+        self.run("dvc", "init", "--quiet")
+        self.run("dvc", "config", "core.analytics", "false")
+        self.run("reflowbench", "profile", "tiny")
+
+    def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the copy, with the copy's code."""
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_"))}
+        env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
+        env["PYTHONPATH"] = str(self.folder / "src")
+        result = subprocess.run(
+            command, cwd=self.folder, env=env | environment, capture_output=True, text=True, check=False
+        )
+        if check and result.returncode:
+            raise AssertionError(f"{' '.join(command)} failed\n{result.stdout}\n{result.stderr}")
+        return result
+
+    def repro(self, *arguments: str) -> set[str]:
+        """Run `dvc repro` and give the stages that ran."""
+        return self.stages_that_ran(self.run("dvc", "repro", *arguments).stdout)
+
+    @staticmethod
+    def stages_that_ran(output: str) -> set[str]:
+        return {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
+
+    def set_params(self, **changes: object) -> None:
+        """Change parameters by dotted path (dots written as two underscores), rewriting params.yaml."""
+        path = self.folder / "params.yaml"
+        values = yaml.safe_load(path.read_text())
+        for dotted, value in changes.items():
+            *parents, last = dotted.split("__")
+            node = values
+            for part in parents:
+                node = node[part]
+            node[last] = value
+        path.write_text(yaml.safe_dump(values, sort_keys=False))
+
+    def read(self, name: str) -> bytes:
+        return (self.folder / name).read_bytes()

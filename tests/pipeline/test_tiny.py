@@ -1,0 +1,131 @@
+"""The real DAG on the tiny profile: run, repeated, changed, damaged. One copy serves all tests, in order."""
+
+import json
+import shutil
+import sqlite3
+
+import pytest
+import yaml
+
+from tests.pipeline.project import TINY_STAGES, Project
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    return Project(tmp_path_factory.mktemp("tiny"))
+
+
+def lock(project):
+    return yaml.safe_load(project.read("dvc.lock"))["stages"]
+
+
+def finished_runs(project):
+    """Names of MLflow's runs, read from the database itself."""
+    with sqlite3.connect(project.folder / "mlflow.db") as database:
+        return sorted(name for (name,) in database.execute("SELECT name FROM runs WHERE status = 'FINISHED'"))
+
+
+def stage_runs(project):
+    return [name for name in finished_runs(project) if not name.startswith("pipeline ")]
+
+
+def test_a_first_run_runs_every_stage(project):
+    assert project.repro() == set(TINY_STAGES)
+    summary = json.loads(project.read("reports/summary.json"))
+    assert summary["profile"] == "tiny" and {"reflow", "rca", "ocar"} <= set(summary)
+    assert b"![" in project.read("reports/report.md")
+    assert {p.name for p in (project.folder / "reports/figures").iterdir()} == {
+        "fd_by_nfe.png", "fd_by_round.png", "samples.png", "variance.png"}  # fmt: skip
+    assert not list((project.folder / ".scratch").glob("tmp*")), "scratch space is removed"
+
+
+def test_mlflow_holds_a_run_for_every_stage_and_one_parent(project):
+    assert stage_runs(project) == sorted(set(TINY_STAGES) - {"track"})
+    assert len(finished_runs(project)) == len(TINY_STAGES)
+
+
+def test_a_second_run_runs_nothing_and_adds_nothing(project):
+    before = finished_runs(project), project.read("dvc.lock")
+    assert project.repro() == set()
+    assert "up to date" in project.run("dvc", "status").stdout
+    project.run("reflowbench", "track")
+    assert (finished_runs(project), project.read("dvc.lock")) == before
+
+
+def test_outputs_are_the_same_bytes_when_made_again(project):
+    before = lock(project)
+    names = ["prepare_data", "train_features", "train_base@0", "generate_pairs@reflow-0-after0", "report"]
+    names += ["rca_regenerate@rca-0-after0", "rca@rca-0-after1", "ocar@ocar-0-after0", "evaluate@ocar-0-2"]
+    assert project.repro("--force", "--single-item", *names) == set(names)
+    assert lock(project) == before
+
+
+def test_round_zero_is_the_base_model(project):
+    stages = lock(project)
+    base = stages["train_base@0"]["outs"][0]["md5"]
+    assert {stages[f"k0@{method}-0"]["outs"][0]["md5"] for method in ("reflow", "rca", "ocar")} == {base}
+
+
+def test_restored_from_the_cache_nothing_runs_but_the_mirror_is_whole(project):
+    reports = project.read("reports/results.csv"), project.read("reports/report.md")
+    for name in ("runs", "mlartifacts", ".scratch"):
+        shutil.rmtree(project.folder / name)
+    (project.folder / "mlflow.db").unlink()
+    assert project.repro() == {"track"}
+    assert stage_runs(project) == sorted(set(TINY_STAGES) - {"track"})
+    assert (project.read("reports/results.csv"), project.read("reports/report.md")) == reports
+
+
+def test_report_code_reruns_the_report_only(project):
+    path = project.folder / "src/reflowbench/report/markdown.py"
+    path.write_text(path.read_text() + "\n# a comment\n")
+    assert project.repro() == {"report"}
+
+
+def test_a_parameter_of_rca_reruns_rcas_chain_only(project):
+    project.set_params(methods__rca__real_fraction=0.25)
+    chain = {name for name in TINY_STAGES if "@rca-0" in name}
+    unchanged = {"k0@rca-0", "evaluate@rca-0-0", "generate_pairs@rca-0-after0", "rca_regenerate@rca-0-after0"}
+    assert project.repro() == chain - unchanged | {"summarize", "report", "track"}
+
+
+def test_another_round_runs_that_round_only(project):
+    rounds = [{"k": k, "prev": k - 1} for k in (1, 2, 3)]
+    project.set_params(grid__rounds=rounds, grid__ks=[0, 1, 2, 3])
+    trained = {f"{name}-0-after2" for name in ("generate_pairs@reflow", "generate_pairs@rca", "rca_regenerate@rca")}
+    trained |= {"reflow@reflow-0-after2", "rca@rca-0-after2", "ocar@ocar-0-after2"}
+    evaluated = {f"evaluate@{method}-0-3" for method in ("reflow", "rca", "ocar")}
+    assert project.repro() == trained | evaluated | {"summarize", "report", "track"}
+
+
+def test_a_smaller_grid_ignores_and_names_what_is_left_over(project):
+    project.set_params(grid__rounds=[{"k": 1, "prev": 0}, {"k": 2, "prev": 1}], grid__ks=[0, 1, 2])
+    result = project.run("dvc", "repro")
+    assert Project.stages_that_ran(result.stdout) == {"summarize", "report", "track"}
+    assert "ignored: runs/evaluations/rca/s0/k3 is not a cell of the grid" in result.stderr
+    assert b",3,euler" not in project.read("reports/results.csv")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"methods__rca__real_fractoin": 0.5}, "methods.rca.real_fractoin: unknown parameter; allowed here"),
+        ({"methods__rca__real_fraction": 1.5}, "methods.rca.real_fraction = 1.5"),
+        ({"round__steps": "many"}, "round.steps = 'many'"),
+        ({"grid__rounds": {1: {"k": 1, "prev": 0}}}, "grid.rounds"),
+        ({"grid__seeds": []}, "grid.seeds = []: list should have at least 1 item"),
+    ],
+)
+def test_bad_parameters_stop_the_run_with_their_name(project, change, message):
+    params, results = project.read("params.yaml"), project.read("reports/results.csv")
+    try:
+        project.set_params(**change)
+        for command in (["reflowbench", "check"], ["dvc", "repro"]):
+            result = project.run(*command, check=False)
+            assert result.returncode != 0
+            assert message in result.stdout + result.stderr and "Traceback" not in result.stderr
+        assert project.read("reports/results.csv") == results
+    finally:
+        (project.folder / "params.yaml").write_bytes(params)

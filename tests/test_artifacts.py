@@ -1,0 +1,63 @@
+import json
+
+import pytest
+import torch
+
+from reflowbench.core.artifacts import atomic, read_json, read_tensors, write_json, write_tensors
+from reflowbench.core.errors import ReflowbenchError
+
+
+def test_tensors_round_trip_and_equal_content_means_equal_bytes(tmp_path):
+    tensors = {"b": torch.arange(6).reshape(2, 3), "a": torch.ones(2)}
+    write_tensors(tmp_path / "x", tensors, {"z": [1, 2], "a": "é"})
+    write_tensors(tmp_path / "y", dict(reversed(tensors.items())), {"a": "é", "z": [1, 2]})
+    assert (tmp_path / "x").read_bytes() == (tmp_path / "y").read_bytes()
+    loaded, facts = read_tensors(tmp_path / "x")
+    assert facts == {"z": [1, 2], "a": "é"}
+    assert all(torch.equal(loaded[name], tensors[name]) for name in tensors)
+
+
+@pytest.mark.parametrize("keep", [0, 5, 100, -1])
+def test_a_truncated_file_is_named_with_the_remedy(tmp_path, keep):
+    path = tmp_path / "x.safetensors"
+    write_tensors(path, {"a": torch.ones(100)})
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(ReflowbenchError, match=r"x.safetensors: damaged.*delete it and run `dvc repro`"):
+        read_tensors(path)
+
+
+def test_missing_files_name_the_remedy(tmp_path):
+    for read in (read_json, read_tensors):
+        with pytest.raises(ReflowbenchError, match="nothing: no such file; `dvc repro` makes it"):
+            read(tmp_path / "nothing")
+
+
+def test_damaged_json(tmp_path):
+    (tmp_path / "x.json").write_text('{"a": ')
+    with pytest.raises(ReflowbenchError, match="x.json: damaged JSON"):
+        read_json(tmp_path / "x.json")
+
+
+def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path):
+    path = tmp_path / "x.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(ValueError, match="nan"):
+        write_json(path, {"a": float("nan")})
+    with pytest.raises(RuntimeError), atomic(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_a_folder_replaces_a_folder_whole(tmp_path):
+    for names in (["a", "b"], ["c"]):
+        with atomic(tmp_path / "out") as temporary:
+            temporary.mkdir()
+            for name in names:
+                (temporary / name).touch()
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["c"]
+    with pytest.raises(KeyboardInterrupt), atomic(tmp_path / "out") as temporary:
+        temporary.mkdir()
+        raise KeyboardInterrupt
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]

@@ -1,0 +1,45 @@
+import pytest
+import torch
+
+from reflowbench.core.artifacts import write_tensors
+from reflowbench.core.errors import ReflowbenchError
+from reflowbench.core.networks import registry
+from reflowbench.core.networks.model import load_facts, load_model, save_model
+from tests.conftest import NETWORK
+
+
+def test_shape_time_dependence_and_one_time_for_all(network):
+    x, t = torch.randn(5, 16), torch.full((5,), 0.3)
+    assert network(x, t).shape == (5, 16)
+    assert torch.allclose(network(x, t), network(x, t[:1]), atol=1e-6)
+    assert not torch.allclose(network(x, t), network(x, t + 0.5))
+
+
+def test_starts_as_the_zero_field():
+    assert not registry.build(NETWORK, 16, seed=0)(torch.randn(3, 16), torch.rand(3)).any()
+
+
+def test_weights_depend_on_the_seed_and_not_on_global_state():
+    torch.manual_seed(1)
+    first = registry.build(NETWORK, 16, seed=0).state_dict()
+    torch.manual_seed(2)
+    state = torch.get_rng_state()
+    again, other = (registry.build(NETWORK, 16, seed=s).state_dict() for s in (0, 1))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["input.weight"], other["input.weight"])
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_model_folder_round_trips(tmp_path, network):
+    save_model(tmp_path / "m", network, NETWORK, 16, {"steps": 3})
+    loaded, params, dim = load_model(tmp_path / "m")
+    x = torch.randn(4, 16)
+    assert torch.equal(loaded(x, torch.rand(1, generator=torch.Generator().manual_seed(0))),
+                       network(x, torch.rand(1, generator=torch.Generator().manual_seed(0))))  # fmt: skip
+    assert (params, dim, load_facts(tmp_path / "m")) == (NETWORK, 16, {"steps": 3})
+
+
+def test_other_weights_are_refused(tmp_path):
+    write_tensors(tmp_path / "model.safetensors", {"a": torch.ones(2)}, {"network": NETWORK.model_dump(), "dim": 16})
+    with pytest.raises(ReflowbenchError, match="model.safetensors: not a velocity network"):
+        load_model(tmp_path)

@@ -1,0 +1,87 @@
+import pytest
+import torch
+
+from reflowbench.core.errors import ReflowbenchError
+from reflowbench.core.flow.blocks import BLOCK, in_blocks
+from reflowbench.core.flow.solvers import solve
+from reflowbench.pairs.generate import inverted_pairs, synthetic_pairs
+from reflowbench.pairs.store import Manifest, StoredHalf, synthetic_noise, write_pairs
+from tests.conftest import PAIRS
+
+
+def stored(folder, manifest, blocks, **kwargs):
+    write_pairs(folder, manifest, blocks, **kwargs)
+    half = StoredHalf(folder)
+    return half.rows(torch.arange(len(half)))
+
+
+def test_synthetic_pairs_do_not_depend_on_how_many_are_made_or_how_they_are_batched(tmp_path, network):
+    def first(n, name):
+        params = PAIRS.model_copy(update={"n": n})
+        return stored(tmp_path / name, *synthetic_pairs(network, params, 0, 1, 16))
+
+    many = first(3 * BLOCK + 10, "many")
+    assert torch.equal(first(BLOCK + 1, "few"), many[: BLOCK + 1])
+    assert torch.equal(first(7, "seven"), many[:7])
+    # ... nor on the position within a block
+    z = synthetic_noise(0, 1, range(100, 103), 16)
+    ((block, rows),) = in_blocks(z)
+    assert torch.equal(solve(network, block, PAIRS.solver, PAIRS.steps)[:rows].clamp(-1, 1), many[100:103])
+
+
+def test_a_synthetic_pair_is_noise_and_its_image(tmp_path, network):
+    x1 = stored(tmp_path / "p", *synthetic_pairs(network, PAIRS, 4, 2, 16))
+    x0 = synthetic_noise(4, 2, range(PAIRS.n), 16)
+    assert torch.allclose(x1, solve(network, x0, PAIRS.solver, PAIRS.steps).clamp(-1, 1), atol=1e-5)
+    assert x1.abs().max() <= 1
+
+
+def test_an_inverted_pair_is_an_image_and_its_noise_unclipped(tmp_path, network, images):
+    x0 = stored(tmp_path / "p", *inverted_pairs(network, images.images * 5, PAIRS, 4, 2))
+    expected = solve(network, images.images * 5, PAIRS.solver, PAIRS.steps, backward=True)
+    assert torch.allclose(x0, expected, atol=1e-4)
+    assert x0.abs().max() > 1
+
+
+def test_the_cost_is_counted(network, images):
+    heun = PAIRS.model_copy(update={"solver": "heun"})
+    assert synthetic_pairs(network, PAIRS, 0, 1, 16)[0].evaluations == 300 * 3
+    assert inverted_pairs(network, images.images, heun, 0, 1)[0].evaluations == 40 * 3 * 2
+
+
+@pytest.mark.parametrize("shard_rows", [1, 7, 10, 64])
+def test_shards_are_one_sequence_of_rows(tmp_path, shard_rows):
+    rows = torch.randn(23, 4)
+    manifest = Manifest("synthetic", 0, 1, 23, 4, 0)
+    write_pairs(tmp_path / "p", manifest, rows.split(5), shard_rows)
+    half = StoredHalf(tmp_path / "p")
+    index = torch.tensor([22, 0, 7, 7, 13])
+    assert torch.equal(half.rows(index), rows[index])
+    assert len(list((tmp_path / "p").glob("shard-*"))) == -(-23 // shard_rows)
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone", "shorter"])
+def test_a_damaged_shard_is_named(tmp_path, damage):
+    write_pairs(tmp_path / "p", Manifest("synthetic", 0, 1, 20, 4, 0), [torch.randn(20, 4)], shard_rows=10)
+    shard = tmp_path / "p" / "shard-00001.safetensors"
+    if damage == "cut":
+        shard.write_bytes(shard.read_bytes()[:-20])
+    elif damage == "gone":
+        shard.unlink()
+    else:
+        write_pairs(tmp_path / "q", Manifest("synthetic", 0, 1, 15, 4, 0), [torch.randn(15, 4)], shard_rows=10)
+        shard.write_bytes((tmp_path / "q" / "shard-00001.safetensors").read_bytes())
+    with pytest.raises(ReflowbenchError, match=r"shard-00001.safetensors: .*dvc repro"):
+        StoredHalf(tmp_path / "p")
+
+
+def test_a_diverged_flow_writes_nothing(tmp_path):
+    blocks = [torch.ones(5, 2), torch.full((5, 2), float("nan"))]
+    with pytest.raises(ReflowbenchError, match="non-finite values while making synthetic pairs of round 1"):
+        write_pairs(tmp_path / "p", Manifest("synthetic", 0, 1, 10, 2, 0), blocks)
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_rows_are_noticed(tmp_path):
+    with pytest.raises(ReflowbenchError, match="5 pairs were made where 10 were asked for"):
+        write_pairs(tmp_path / "p", Manifest("synthetic", 0, 1, 10, 2, 0), [torch.ones(5, 2)])
