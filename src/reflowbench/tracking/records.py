@@ -1,0 +1,208 @@
+"""What the mirror logs, as plain values: tags and parameters of a stage, metrics of the results."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from reflowbench.core.errors import ReflowbenchError
+from reflowbench.tracking.lock import Entry
+
+ADAPTIVE = "dopri5"
+EVALUATION = "evaluate"
+TREND = "frechet_distance"
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of a metric."""
+
+    key: str
+    value: float
+    step: int = 0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of results.csv; the fields are its columns."""
+
+    profile: str
+    method: str
+    seed: int
+    round: int
+    solver: str
+    nfe: int
+    features: str
+    n_samples: int
+    metric: str
+    value: float
+
+
+def command(entry: Entry) -> str:
+    """Give a stage's command line (DVC also allows a list of them)."""
+    cmd = entry["cmd"]
+    return cmd if isinstance(cmd, str) else "\n".join(map(str, cmd))
+
+
+def cell(entry: Entry) -> dict[str, str]:
+    """Find out which method, seed and round a stage belongs to.
+
+    Args:
+        entry: Its lock entry.
+
+    Returns:
+        `method`, `seed` and `round`, each as far as the command line tells: by its options, or by an
+        output of the form `.../METHOD/sSEED/kROUND`.
+    """
+    cmd = command(entry)
+    found = dict(re.findall(r"--(method|seed|round)[ =](\S+)", cmd))
+    place = re.search(r"--out[ =]\S*?/(?P<method>[^/\s]+)/s(?P<seed>\d+)/k(?P<round>\d+)(?:/|\s|$)", cmd)
+    return {**(place.groupdict() if place else {}), **found}
+
+
+def profile(entries: Mapping[str, Entry]) -> str:
+    """Give the profile that the pipeline's state was made with, as its stages recorded it."""
+    for entry in entries.values():
+        for values in _params(entry):
+            if "profile" in values:
+                return str(values["profile"])
+    return UNKNOWN
+
+
+def _params(entry: Entry) -> list[dict[str, Any]]:
+    """Give the watched values of each parameter file."""
+    return [values for values in (entry.get("params") or {}).values() if values]
+
+
+def stage_tags(name: str, entry: Entry, profile_: str) -> dict[str, str]:
+    """Give the tags of a stage's run, apart from its hash and parent."""
+    return {"dvc.stage": name, "dvc.group": name.partition("@")[0], "profile": profile_, **cell(entry)}
+
+
+def stage_params(entry: Entry) -> dict[str, str]:
+    """Give the parameters of a stage's run: those that DVC watched, by dotted path, and the command."""
+    leaves: dict[str, str] = {"cmd": command(entry)}
+    for values in _params(entry):
+        for key, value in _leaves(values):
+            leaves[key] = value if isinstance(value, str) else json.dumps(value, default=str)
+    return leaves
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def read_results(path: Path) -> list[Row]:
+    """Read results.csv.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its rows, in order; an empty value is NaN.
+
+    Raises:
+        ReflowbenchError: If the file is missing or has other columns or values than it should.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return [_row(record) for record in csv.DictReader(file)]
+    except FileNotFoundError:
+        raise ReflowbenchError(f"{path}: no such file; `dvc repro` makes it") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise ReflowbenchError(f"{path}: not a table of results ({error!r}); delete it and run `dvc repro`") from None
+
+
+def _row(record: dict[str, str]) -> Row:
+    return Row(
+        profile=record["profile"],
+        method=record["method"],
+        seed=int(record["seed"]),
+        round=int(record["round"]),
+        solver=record["solver"],
+        nfe=int(record["nfe"]),
+        features=record["features"],
+        n_samples=int(record["n_samples"]),
+        metric=record["metric"],
+        value=float(record["value"] or "nan"),
+    )
+
+
+def results_table(rows: Sequence[Row]) -> dict[str, Any]:
+    """Give results.csv as MLflow keeps tables (pandas' `split`), all digits; NaN and infinity are null."""
+    columns = [field.name for field in fields(Row)]
+    data = [[getattr(row, name) for name in columns] for row in rows]
+    return {"columns": columns, "data": [[None if _odd(value) else value for value in line] for line in data]}
+
+
+def evaluation_points(entry: Entry, rows: Sequence[Row]) -> list[Point]:
+    """Give the metrics of one evaluated model.
+
+    Args:
+        entry: Lock entry of its `evaluate` stage.
+        rows: All results.
+
+    Returns:
+        One point for each number: `metric`, `metric.solver.nfe`, or `metric.dopri5` and `nfe.dopri5`
+        (the adaptive solver chooses its NFE). The step is the round. Empty if the results have no
+        such cell.
+    """
+    wanted = cell(entry)
+    several = _several_features(rows)
+    points = []
+    for row in rows:
+        if {"method": row.method, "seed": str(row.seed), "round": str(row.round)} != wanted:
+            continue
+        fixed_nfe = str(row.nfe) if row.solver and row.solver != ADAPTIVE else ""
+        parts = (row.metric, row.solver, fixed_nfe, row.features if several else "")
+        points.append(Point(".".join(filter(None, parts)), row.value, row.round))
+        if row.solver == ADAPTIVE:
+            points.append(Point(f"nfe.{ADAPTIVE}", row.nfe, row.round))
+    return _loggable(points)
+
+
+def trend_points(rows: Sequence[Row]) -> list[Point]:
+    """Give each method's Frechet distance by round: mean over seeds at the fixed solver's highest NFE."""
+    fixed = [row for row in rows if row.metric == TREND and row.solver not in ("", ADAPTIVE)]
+    highest = max((row.nfe for row in fixed), default=0)
+    several = _several_features(fixed)
+    seeds: dict[tuple[str, int], list[float]] = defaultdict(list)
+    for row in fixed:
+        if row.nfe == highest:
+            key = f"{TREND}/{row.method}" + (f".{row.features}" if several else "")
+            seeds[key, row.round].append(row.value)
+    return _loggable(Point(key, statistics.fmean(values), round_) for (key, round_), values in seeds.items())
+
+
+def summary_points(summary: Mapping[str, Any]) -> list[Point]:
+    """Give the numeric leaves of summary.json, by dotted path."""
+    numbers = [(k, v) for k, v in _leaves(summary) if isinstance(v, int | float) and not isinstance(v, bool)]
+    return _loggable(Point(key, value) for key, value in numbers)
+
+
+def _several_features(rows: Sequence[Row]) -> bool:
+    """Say whether a metric's name alone is ambiguous, because of more than one feature space."""
+    return len({row.features for row in rows} - {""}) > 1
+
+
+def _loggable(points: Iterable[Point]) -> list[Point]:
+    """Make points that MLflow takes: no odd characters in keys, finite values, each key and step once."""
+    safe = [Point(re.sub(r"[^\w.\- :/]", "_", p.key), float(p.value), p.step) for p in points if not _odd(p.value)]
+    return list({(point.key, point.step): point for point in safe}.values())
+
+
+def _odd(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
