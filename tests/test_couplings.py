@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -149,6 +151,21 @@ def test_ocar_pairs_follow_the_chosen_network(round_, images, source):
     real = real_rows(x1, images)
     assert torch.allclose(x0[real], x1[real] - c, atol=1e-5)
     assert torch.allclose(x1[~real], (x0[~real] + c).clamp(-1, 1), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"seed": 6}, "synthetic pairs are of seed 5"), ({"round": 1}, "this is seed 5, round 1")],
+)
+def test_pairs_of_another_chain_are_refused(round_, change, message):
+    with pytest.raises(ReflowbenchError, match=message):
+        replace(round_, **change)
+
+
+def test_inverted_pairs_of_another_image_set_are_refused(round_, images):
+    fewer = replace(images, images=images.images[:30], labels=images.labels[:30])
+    with pytest.raises(ReflowbenchError, match="40 inverted pairs for 30 real images"):
+        replace(round_, images=fewer)
 
 
 def test_ocar_solves_as_accurately_as_asked(round_, network):

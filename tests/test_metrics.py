@@ -2,13 +2,14 @@ import numpy as np
 import pytest
 import torch
 from cleanfid.fid import frechet_distance as cleanfid_frechet_distance
+from cleanfid.fid import kernel_distance as cleanfid_kernel_distance
 
 from reflowbench.core.config import EvaluateParams, FeaturesParams
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.metrics import classifier
 from reflowbench.metrics.evaluate import Evaluation
 from reflowbench.metrics.frechet import frechet_distance
-from reflowbench.metrics.kernel import kernel_distance
+from reflowbench.metrics.kernel import KernelDistance
 from reflowbench.metrics.straightness import sample_with_straightness
 from tests.oracles import StraightGaussianFlow, gaussian_flow
 
@@ -46,22 +47,18 @@ def test_frechet_distance_of_degenerate_features():
     assert frechet_distance(point, cloud) == pytest.approx(expected)
 
 
-def mmd(x, y):
-    """Squared MMD of the cubic kernel: unbiased within each set, mean over all pairs across."""
-    k = lambda a, b: (a @ b.T / a.shape[1] + 1) ** 3  # noqa: E731
-    n = len(x)
-    within = sum((k(z, z).sum() - np.trace(k(z, z))) / (n * (n - 1)) for z in (x, y))
-    return within - 2 * k(x, y).mean()
-
-
-def test_kernel_distance_is_the_squared_mmd_and_leaves_global_randomness_alone():
+def test_kernel_distance_is_clean_fids():
+    """With one subset of all samples; its random order does not matter."""
     a, b = RNG.normal(size=(60, 5)), RNG.normal(size=(60, 5)) + 0.3
-    np.random.seed(7)
-    state = np.random.get_state()[1].copy()
-    whole = kernel_distance(a, b, subsets=1, subset_size=60)
-    assert whole == pytest.approx(mmd(a, b))
-    assert (np.random.get_state()[1] == state).all()
-    assert kernel_distance(a, b, 5, 20) == kernel_distance(a, b, 5, 20)
+    b /= np.sqrt(np.square(b).mean())
+    assert KernelDistance(7 * b)(7 * a) == pytest.approx(KernelDistance(b)(a))  # whatever the unit of the features
+    assert KernelDistance(b)(a) == pytest.approx(cleanfid_kernel_distance(a, b, num_subsets=1, max_subset_size=60))
+
+
+def test_kernel_distance_is_unbiased_and_sees_a_shift():
+    values = [KernelDistance(RNG.normal(size=(30, 3)))(RNG.normal(size=(20, 3))) for _ in range(400)]
+    assert abs(np.mean(values)) < 3 * np.std(values) / 20
+    assert KernelDistance(RNG.normal(size=(500, 3)))(RNG.normal(size=(500, 3)) + 1) > 10 * np.std(values)
 
 
 def test_straightness_is_zero_exactly_for_straight_flows():
@@ -91,9 +88,8 @@ def params(**changes):
         "solver": "euler",
         "nfe": [4, 1],
         "adaptive_tolerance": 1e-2,
-        "kernel_subsets": 1,
     }
-    return EvaluateParams(**(values | {"kernel_subset_size": 30, "floor_repeats": 3, "grid_images": 4} | changes))
+    return EvaluateParams(**(values | {"floor_repeats": 3, "grid_images": 4} | changes))
 
 
 @pytest.fixture
@@ -116,7 +112,8 @@ def test_every_solver_and_metric_is_measured_with_its_conditions(network, images
     for metric in ("frechet_distance", "kernel_distance", "variance_ratio"):
         assert {(metric, "euler", 1), (metric, "euler", 4), (metric, "dopri5", None)} <= found
     assert {("straightness", "euler", 4), ("frechet_distance_floor", "", None)} <= found
-    assert all(m.n_samples == 30 for m in evaluation.measurements)
+    kernel_floor = "kernel_distance_floor"
+    assert all(m.n_samples == (20 if m.metric == kernel_floor else 30) for m in evaluation.measurements)
     assert all((m.features == "classifier") == ("distance" in m.metric) for m in evaluation.measurements)
     assert all(m.nfe > 4 for m in evaluation.measurements if m.solver == "dopri5")
     assert set(evaluation.samples) == {"euler_1", "euler_4", "dopri5"}

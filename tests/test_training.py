@@ -12,6 +12,7 @@ from reflowbench.couplings.independent import Independent
 from reflowbench.couplings.rca import Rca
 from reflowbench.couplings.reflow import Reflow
 from reflowbench.training.loop import Trainer
+from reflowbench.training.optimizer import Adam
 from tests.conftest import NETWORK, round_params
 
 
@@ -53,6 +54,20 @@ def test_training_is_deterministic_and_depends_on_the_seed(network, round_):
     torch.manual_seed(1)
     assert same(first.ema, train(network, Independent(round_))[0].ema)
     assert not same(first.ema, train(network, Independent(round_), seed=6)[0].ema)
+
+
+def test_the_optimizer_is_torchs_adam(network):
+    ours, theirs = ([nn.Parameter(p.detach().clone()) for p in network.parameters()] for _ in range(2))
+    optimizer, reference = Adam(ours), torch.optim.Adam(theirs, fused=True)
+    draw = torch.Generator().manual_seed(0)
+    for lr in (1e-2, 3e-3, 1e-3):
+        for a, b in zip(ours, theirs, strict=True):
+            a.grad = torch.randn(a.shape, generator=draw)
+            b.grad = a.grad.clone()
+        reference.param_groups[0]["lr"] = lr
+        optimizer.step(lr)
+        reference.step()
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
 def test_ema_is_the_average_it_says(network, round_):

@@ -48,6 +48,15 @@ def test_trajectory_ends_where_solve_does():
     assert torch.equal(states[-1], solve(gaussian_flow(), X, "heun", 5))
 
 
+@pytest.mark.parametrize("solver", ["euler", "heun", "rk4"])
+def test_rows_may_go_different_ways(solver):
+    backward = torch.arange(len(X)) % 3 == 0
+    mixed = solve(gaussian_flow(), X, solver, 7, backward=backward)
+    for direction in (False, True):
+        alone = solve(gaussian_flow(), X, solver, 7, backward=direction)
+        assert torch.allclose(mixed[backward == direction], alone[backward == direction])
+
+
 @pytest.mark.parametrize("backward", [False, True])
 def test_adaptive_reaches_the_tolerance_and_counts(backward):
     flow, calls = gaussian_flow(), 0

@@ -137,8 +137,6 @@ class EvaluateParams(Group):
     solver: FixedSolver
     nfe: Annotated[list[PositiveInt], Field(min_length=1)]
     adaptive_tolerance: Annotated[float, Field(gt=0)]
-    kernel_subsets: PositiveInt
-    kernel_subset_size: Annotated[int, Field(ge=2)]
     floor_repeats: Annotated[int, Field(ge=2)]
     grid_images: PositiveInt
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from reflowbench.core.config import PairsParams
 from reflowbench.core.data.images import ImageSet
+from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.flow.path import Velocity
 from reflowbench.core.randomness import generator
 from reflowbench.pairs.store import StoredHalf, synthetic_noise
@@ -66,6 +67,24 @@ class Round:
     synthetic: StoredHalf | None = None
     inverted: StoredHalf | None = None
     scratch: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse pairs of another chain: their noise is recomputed, so the mistake would go unseen.
+
+        Raises:
+            ReflowbenchError: If stored pairs are of another seed, round or image set.
+        """
+        for half in filter(None, (self.synthetic, self.inverted)):
+            m = half.manifest
+            if (m.seed, m.round, m.dim) != (self.seed, self.round, self.images.dim):
+                raise ReflowbenchError(
+                    f"the {m.kind} pairs are of seed {m.seed}, round {m.round}, {m.dim} values per image; this is "
+                    f"seed {self.seed}, round {self.round}, {self.images.dim} values: run `dvc repro`"
+                )
+        if self.inverted and len(self.inverted) != len(self.images):
+            raise ReflowbenchError(
+                f"{len(self.inverted)} inverted pairs for {len(self.images)} real images: run `dvc repro`"
+            )
 
     def draw(self, purpose: str, step: int, high: int, count: int) -> torch.Tensor:
         """Row numbers in [0, high) for one step, shape (count,), with replacement."""

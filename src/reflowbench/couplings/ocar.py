@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from reflowbench.core.config import OcarParams
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.flow.path import Velocity
@@ -47,7 +49,6 @@ class Ocar(Coupling):
         z = noise(r.seed, "online noise", r.round, range(first, first + size - real), r.images.dim)
         images = r.images.images[r.draw(f"online real rows {group}", step, len(r.images), real)]
         self.evaluations += size * p.steps * nfe_per_step(p.solver)
-        return join(
-            (z, solve(velocity, z, p.solver, p.steps).clamp(-1, 1)),
-            (solve(velocity, images, p.solver, p.steps, backward=True), images),
-        )
+        inverted = torch.arange(size) >= len(z)
+        ends = solve(velocity, torch.cat([z, images]), p.solver, p.steps, backward=inverted)
+        return torch.cat([z, ends[inverted]]), torch.cat([ends[~inverted].clamp(-1, 1), images])

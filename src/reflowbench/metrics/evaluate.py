@@ -17,7 +17,7 @@ from reflowbench.core.flow.solvers import nfe_per_step, solve_adaptive
 from reflowbench.core.randomness import generator, noise
 from reflowbench.metrics.classifier import Classifier
 from reflowbench.metrics.frechet import frechet_distance
-from reflowbench.metrics.kernel import kernel_distance
+from reflowbench.metrics.kernel import KernelDistance
 from reflowbench.metrics.straightness import sample_with_straightness
 
 FEATURES = "classifier"
@@ -82,6 +82,7 @@ class Evaluation:
         """
         p = self.params
         self._real = self.classifier.features(self.data.real)
+        self._kernel_distance = KernelDistance(self._real)
         self._floor()
         z = noise(self.seed, "evaluation", 0, range(p.n_samples), self.data.dim)
         for nfe in sorted(p.nfe):
@@ -109,28 +110,28 @@ class Evaluation:
         features = self.classifier.features(images)
         n = len(images)
         variance = images.double().var(dim=0).sum() / self.data.real.double().var(dim=0).sum()
-        kernel = kernel_distance(features, self._real, p.kernel_subsets, p.kernel_subset_size)
         self._add("frechet_distance", frechet_distance(features, self._real), solver, nfe, FEATURES, n)
-        self._add("kernel_distance", kernel, solver, nfe, FEATURES, n)
+        self._add("kernel_distance", self._kernel_distance(features), solver, nfe, FEATURES, n)
         self._add("variance_ratio", variance.item(), solver, nfe, n_samples=n)
         name = solver if solver == ADAPTIVE else f"{solver}_{nfe}"
         self.samples[name] = images[: p.grid_images]
 
     def _floor(self) -> None:
-        """Real against real at the same count: what a perfect model of the data would score.
+        """Real against real: what a perfect model of the data would score.
 
-        `n_samples` images drawn from the real ones with replacement, against all of them.
+        Frechet distance: `n_samples` images drawn from the real ones with replacement, against all of
+        them. The kernel distance is unbiased, but not if both sets share images: two random halves.
         """
-        p, scores = self.params, []
+        p, scores, half = self.params, [], len(self._real) // 2
         for repeat in range(p.floor_repeats):
             draw = generator(0, "floor", step=repeat)
             rows = torch.randint(len(self._real), (p.n_samples,), generator=draw).numpy()
-            drawn = self._real[rows]
-            kernel = kernel_distance(drawn, self._real, p.kernel_subsets, p.kernel_subset_size)
-            scores.append((frechet_distance(drawn, self._real), kernel))
+            order = torch.randperm(len(self._real), generator=draw).numpy()
+            kernel = KernelDistance(self._real[order[half:]])(self._real[order[:half]])
+            scores.append((frechet_distance(self._real[rows], self._real), kernel))
         frechet, kernel = np.mean(scores, axis=0)
         self._add("frechet_distance_floor", float(frechet), features=FEATURES, n_samples=p.n_samples)
-        self._add("kernel_distance_floor", float(kernel), features=FEATURES, n_samples=p.n_samples)
+        self._add("kernel_distance_floor", float(kernel), features=FEATURES, n_samples=half)
 
     def _add(
         self,

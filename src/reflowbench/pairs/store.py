@@ -111,7 +111,9 @@ class StoredHalf:
             self._shard_rows: int = facts.pop("shard_rows")
             self.manifest = Manifest(**facts)
         except (KeyError, TypeError) as error:
-            raise ReflowbenchError(f"{folder / MANIFEST}: not a pair manifest ({error})") from None
+            raise ReflowbenchError(
+                f"{folder / MANIFEST}: not a pair manifest ({error}); delete {folder} and run `dvc repro`"
+            ) from None
         self._shards: list[torch.Tensor] = []
         for start in range(0, self.manifest.count, self._shard_rows):
             path = folder / _shard_name(len(self._shards))

@@ -42,7 +42,7 @@ def render(results: Results) -> str:
         "![Sample variance by round](figures/variance.png)",
         f"## Kernel distance by round ({results.solver}, NFE {many})",
         _round_table(results, lambda m, k: results.over_seeds(m, k, "kernel_distance", many)),
-        f"Real against real at n = {n}: {results.floor('kernel_distance'):.3g}.",
+        f"Real against real (halves): {results.floor('kernel_distance'):.2g}. On features of unit mean square.",
         "## Straightness by round (0: straight)",
         _round_table(results, lambda m, k: results.over_seeds(m, k, "straightness", many)),
         "## Cost of a round",

@@ -16,6 +16,7 @@ from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.flow.loss import velocity_loss
 from reflowbench.core.randomness import generator
 from reflowbench.couplings.base import Coupling, Networks
+from reflowbench.training.optimizer import Adam
 
 
 @dataclass(frozen=True)
@@ -72,14 +73,12 @@ class Trainer:
             ReflowbenchError: If loss or gradient stop being finite.
         """
         weights, averages = list(self._network.parameters()), list(self.ema.parameters())
-        optimizer = torch.optim.Adam(weights, self._params.lr, fused=True)
+        optimizer = Adam(weights)
         update_average = get_ema_multi_avg_fn(self._params.ema)  # type: ignore[no-untyped-call]
         networks = Networks(self._network, self.ema)
         for number in range(self._params.steps):
-            for group in optimizer.param_groups:
-                group["lr"] = self._params.lr * self._lr_factor(number)
             loss = self._loss(number, networks)
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             norm = nn.utils.clip_grad_norm_(weights, self._params.clip)
             step = Step(number, loss.item(), norm.item())
@@ -89,7 +88,7 @@ class Trainer:
                     f"training diverged in round {self._round} at step {number} (loss {step.loss}, gradient norm "
                     f"{step.gradient_norm}); no weights were written: lower {name}.lr or {name}.clip"
                 )
-            optimizer.step()
+            optimizer.step(self._params.lr * self._lr_factor(number))
             update_average(averages, weights, 0)
             self._steps.append(step)
             yield step

@@ -1,6 +1,7 @@
 """ODE solvers for dx = v(x, t) dt, forward (noise to data) and backward (inversion).
 
-Direction is nothing but the order of the time grid, so inversion cannot drift from sampling.
+Direction is nothing but the order of the time grid, so inversion cannot differ from sampling; rows of
+one batch may go different ways.
 """
 
 from __future__ import annotations
@@ -14,29 +15,27 @@ import torch
 from reflowbench.core.flow.path import Velocity
 
 FixedSolver = Literal["euler", "heun", "rk4"]
-_Step = Callable[[Velocity, torch.Tensor, float, float], torch.Tensor]
+_Step = Callable[[Velocity, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+"""(v, x, t, t_next) -> x at t_next; times of shape (1,), or (n,) where rows go different ways."""
 
 
-def _at(x: torch.Tensor, t: float) -> torch.Tensor:
-    return torch.full((1,), t, dtype=x.dtype, device=x.device)
+def _euler(v: Velocity, x: torch.Tensor, t: torch.Tensor, t_next: torch.Tensor) -> torch.Tensor:
+    return x + (t_next - t)[:, None] * v(x, t)
 
 
-def _euler(v: Velocity, x: torch.Tensor, t: float, dt: float) -> torch.Tensor:
-    return x + dt * v(x, _at(x, t))
-
-
-def _heun(v: Velocity, x: torch.Tensor, t: float, dt: float) -> torch.Tensor:
-    a = v(x, _at(x, t))
-    b = v(x + dt * a, _at(x, t + dt))
+def _heun(v: Velocity, x: torch.Tensor, t: torch.Tensor, t_next: torch.Tensor) -> torch.Tensor:
+    dt = (t_next - t)[:, None]
+    a = v(x, t)
+    b = v(x + dt * a, t_next)
     return x + dt / 2 * (a + b)
 
 
-def _rk4(v: Velocity, x: torch.Tensor, t: float, dt: float) -> torch.Tensor:
-    middle = _at(x, t + dt / 2)
-    a = v(x, _at(x, t))
+def _rk4(v: Velocity, x: torch.Tensor, t: torch.Tensor, t_next: torch.Tensor) -> torch.Tensor:
+    dt, middle = (t_next - t)[:, None], (t + t_next) / 2
+    a = v(x, t)
     b = v(x + dt / 2 * a, middle)
     c = v(x + dt / 2 * b, middle)
-    d = v(x + dt * c, _at(x, t + dt))
+    d = v(x + dt * c, t_next)
     return x + dt / 6 * (a + 2 * b + 2 * c + d)
 
 
@@ -49,7 +48,7 @@ def nfe_per_step(solver: FixedSolver) -> int:
 
 
 def trajectory(
-    velocity: Velocity, x: torch.Tensor, solver: FixedSolver, steps: int, *, backward: bool = False
+    velocity: Velocity, x: torch.Tensor, solver: FixedSolver, steps: int, *, backward: bool | torch.Tensor = False
 ) -> Iterator[torch.Tensor]:
     """Solve the flow on `steps` equal time steps, yielding the state after each.
 
@@ -58,23 +57,22 @@ def trajectory(
         x: Start, shape (n, dim): noise if forward, data if backward.
         solver: Euler (order 1), Heun (2) or the classical Runge-Kutta scheme (4).
         steps: Number of steps; the NFE is steps * nfe_per_step(solver).
-        backward: Integrate from t = 1 to t = 0.
+        backward: Integrate from t = 1 to t = 0; a boolean tensor of shape (n,) decides row by row.
 
     Yields:
         The state after each step, shape (n, dim). No gradient is kept.
     """
     step, _ = _STEPS[solver]
-    grid = [i / steps for i in range(steps + 1)]
-    if backward:
-        grid.reverse()
+    reverse = torch.as_tensor(backward, device=x.device).reshape(-1)
+    grid = [torch.where(reverse, 1 - i / steps, i / steps).to(x.dtype) for i in range(steps + 1)]
     for t, t_next in itertools.pairwise(grid):
         with torch.inference_mode():
-            x = step(velocity, x, t, t_next - t)
+            x = step(velocity, x, t, t_next)
         yield x
 
 
 def solve(
-    velocity: Velocity, x: torch.Tensor, solver: FixedSolver, steps: int, *, backward: bool = False
+    velocity: Velocity, x: torch.Tensor, solver: FixedSolver, steps: int, *, backward: bool | torch.Tensor = False
 ) -> torch.Tensor:
     """End point of `trajectory`, shape (n, dim), as an ordinary tensor (usable in training)."""
     end = x

@@ -1,0 +1,60 @@
+"""Adam without torch.optim's classes, which import torch's compiler at their first step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch.optim.adam import adam
+
+BETAS = (0.9, 0.999)
+EPSILON = 1e-8
+
+
+class Adam:
+    """torch's own fused Adam update (Kingma and Ba 2015) with its state.
+
+    The update is `torch.optim.adam.adam`, so the weights are those of `torch.optim.Adam(fused=True)`
+    (a test). Its class imports torch._dynamo when it is first used: 2 s, in each of the many
+    processes that train for a few seconds.
+    """
+
+    def __init__(self, weights: Sequence[torch.Tensor]) -> None:
+        """Start with zero moments.
+
+        Args:
+            weights: The parameters to train; they must have gradients when `step` is called.
+        """
+        self._weights: list[torch.Tensor] = list(weights)
+        self._first = [torch.zeros_like(weight) for weight in weights]
+        self._second = [torch.zeros_like(weight) for weight in weights]
+        self._steps = [torch.zeros((), dtype=torch.float32, device=weight.device) for weight in weights]
+
+    def zero_grad(self) -> None:
+        """Drop the gradients."""
+        for weight in self._weights:
+            weight.grad = None
+
+    @torch.no_grad()
+    def step(self, lr: float) -> None:
+        """Update the weights in place.
+
+        Args:
+            lr: Learning rate of this step.
+        """
+        adam(
+            self._weights,
+            [weight.grad for weight in self._weights if weight.grad is not None],
+            self._first,
+            self._second,
+            [],
+            self._steps,
+            fused=True,
+            amsgrad=False,
+            beta1=BETAS[0],
+            beta2=BETAS[1],
+            lr=lr,
+            weight_decay=0.0,
+            eps=EPSILON,
+            maximize=False,
+        )
