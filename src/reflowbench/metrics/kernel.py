@@ -12,8 +12,9 @@ class KernelDistance:
     """Unbiased squared MMD to real samples with the kernel (x.y / d + 1)^3 (Binkowski et al. 2018, eq. 4).
 
     Features are first scaled to unit mean square of the real ones: the cube would otherwise make the
-    unit of an arbitrary feature network count to the sixth power. On scaled features it equals clean-fid's with one subset of all samples (a test). Written out here because importing
-    clean-fid imports all of torchvision: 3 s in each of the many processes that evaluate a model.
+    unit of an arbitrary feature network count to the sixth power. On such features it equals
+    clean-fid's with one subset of all samples (a test). Written out here because importing clean-fid
+    imports all of torchvision: 3 s in each of the many processes that evaluate a model.
     """
 
     def __init__(self, real: Array) -> None:
