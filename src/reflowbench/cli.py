@@ -5,17 +5,22 @@ from __future__ import annotations
 import argparse
 import sys
 
-from reflowbench import __version__, profiles
-from reflowbench.core.config import load_params
+from reflowbench import __version__
 from reflowbench.core.errors import ReflowbenchError
+
+# Commands import what they need themselves: `track` runs after every `dvc repro` and must be quick.
 
 
 def _profile(args: argparse.Namespace) -> None:
+    from reflowbench import profiles
+
     profiles.write_profile(args.name)
     print(f"wrote params.yaml for profile {args.name}; run `dvc repro`")
 
 
 def _check(args: argparse.Namespace) -> None:
+    from reflowbench.core.config import load_params
+
     params = load_params()
     cells = len(params.grid.methods) * len(params.grid.seeds) * len(params.grid.ks)
     print(f"params.yaml is valid: profile {params.profile}, {cells} models to evaluate")

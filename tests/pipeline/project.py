@@ -62,17 +62,27 @@ class Project:
         self.run("dvc", "config", "core.analytics", "false")
         self.run("reflowbench", "profile", "tiny")
 
-    def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command in the copy, with the copy's code."""
-        env = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_"))}
-        env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
-        env["PYTHONPATH"] = str(self.folder / "src")
         result = subprocess.run(
-            command, cwd=self.folder, env=env | environment, capture_output=True, text=True, check=False
+            command, cwd=self.folder, env=self._environment(), capture_output=True, text=True, check=False
         )
         if check and result.returncode:
             raise AssertionError(f"{' '.join(command)} failed\n{result.stdout}\n{result.stderr}")
         return result
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        """Start a command in the copy and do not wait for it."""
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            command, cwd=self.folder, env=self._environment(), stdout=pipe, stderr=pipe, text=True
+        )
+
+    def _environment(self) -> dict[str, str]:
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_"))}
+        env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
+        env["PYTHONPATH"] = str(self.folder / "src")
+        return env
 
     def repro(self, *arguments: str) -> set[str]:
         """Run `dvc repro` and give the stages that ran."""

@@ -12,11 +12,6 @@ from tests.pipeline.project import TINY_STAGES, Project
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    return Project(tmp_path_factory.mktemp("tiny"))
-
-
 def lock(project):
     return yaml.safe_load(project.read("dvc.lock"))["stages"]
 

@@ -128,8 +128,8 @@ def _fd_by_nfe(results: Results) -> Any:
     for index, (label, method, round_) in enumerate(curves):
         values = [results.over_seeds(method, round_, "frechet_distance", nfe) for nfe in results.nfes]
         _curve(axes, index - 1, label, list(map(float, results.nfes)), values)
+    axes.set(xscale="log", yscale="log")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.axes.set(xscale="log", yscale="log")
         _plain_log_ticks(axis)
     axes.set_xticks(results.nfes)
     axes.set_xlabel(f"NFE ({results.solver})")

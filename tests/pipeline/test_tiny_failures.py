@@ -1,0 +1,84 @@
+"""Stage scripts on bad input and when interrupted: a message, a status, and no half-written output.
+
+Uses what test_tiny left in the copy of the project.
+"""
+
+import shutil
+import signal
+import sys
+import time
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+DATA = "runs/data/train.safetensors"
+BASE = ["train_base", "--seed", "0", "--data", DATA, "--out", "made/base"]
+ROUND = ["train_round", "--method", "reflow", "--seed", "0", "--round", "1", "--data", DATA]
+ROUND += ["--start", "runs/base/s0", "--synthetic", "made/synthetic", "--out", "made/round"]
+
+
+@pytest.fixture
+def made(project):
+    """A folder for outputs, with a copy of round 1's pairs; params.yaml is restored afterwards."""
+    if not (project.folder / DATA).exists():
+        project.repro("generate_pairs@reflow-0-after0")
+    params = project.read("params.yaml")
+    folder = project.folder / "made"
+    shutil.copytree(project.folder / "runs/chains/reflow/s0/k1/synthetic", folder / "synthetic")
+    yield folder
+    shutil.rmtree(folder)
+    (project.folder / "params.yaml").write_bytes(params)
+
+
+def fails(project, command, message):
+    result = project.run(sys.executable, "-m", f"stages.{command[0]}", *command[1:], check=False)
+    assert result.returncode == 1
+    assert message in result.stderr and "Traceback" not in result.stderr
+    assert sorted(p.name for p in (project.folder / "made").iterdir()) == ["synthetic"]
+
+
+def test_a_diverging_training(project, made):
+    project.set_params(base__lr=1e30, base__clip=1e30)
+    fails(project, BASE, "training diverged in round 0 at step")
+
+
+def test_a_pair_shard_cut_short(project, made):
+    shard = made / "synthetic/shard-00000.safetensors"
+    shard.write_bytes(shard.read_bytes()[:-100])
+    fails(project, ROUND, "made/synthetic/shard-00000.safetensors: damaged")
+
+
+def test_pairs_of_another_round(project, made):
+    command = [*ROUND]
+    command[command.index("--round") + 1] = "2"
+    fails(project, command, "the synthetic pairs are of seed 0, round 1")
+
+
+def test_a_missing_data_set(project, made):
+    command = [word.replace(DATA, "runs/data/nothing.safetensors") for word in BASE]
+    fails(project, command, "runs/data/nothing.safetensors: no such file; `dvc repro` makes it")
+
+
+def test_a_bad_thread_count(project, made, monkeypatch):
+    monkeypatch.setenv("REFLOWBENCH_THREADS", "many")
+    fails(project, BASE, "environment variable REFLOWBENCH_THREADS = 'many': want a positive integer")
+
+
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_training_leaves_nothing(project, made, sent, status):
+    project.set_params(base__steps=10**6)
+    process = project.start(sys.executable, "-m", f"stages.{BASE[0]}", *BASE[1:])
+    # The bar appears when training starts.
+    assert process.stderr is not None
+    seen = ""
+    while "base seed 0" not in seen:
+        character = process.stderr.read(1)
+        assert character, f"ended early: {seen}"
+        seen += character
+    time.sleep(0.5)
+    process.send_signal(sent)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == status, error
+    assert "Traceback" not in error
+    assert sorted(p.name for p in made.iterdir()) == ["synthetic"]

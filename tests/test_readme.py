@@ -1,0 +1,32 @@
+"""The README shows the committed results, and its commands exist."""
+
+import re
+
+from reflowbench.report import markdown
+from reflowbench.results.summary import Results
+from reflowbench.results.table import read_table
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_report_is_that_of_the_committed_table():
+    assert (ROOT / "reports/report.md").read_text() == markdown.render(Results(read_table(ROOT / "reports/results.csv")))
+
+
+def test_every_table_row_in_the_readme_is_in_the_report():
+    report = (ROOT / "reports/report.md").read_text().splitlines()
+    rows = [line for line in README.splitlines() if re.match(r"\| (reflow|rca|ocar) ", line)]
+    assert rows and all(row in report for row in rows)
+
+
+def test_the_verdicts_in_the_readme_are_those_of_the_report():
+    verdicts = [line for line in (ROOT / "reports/report.md").read_text().splitlines() if line.startswith("- **")]
+    assert verdicts and all(line in README for line in verdicts)
+
+
+def test_what_the_readme_points_to_exists():
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", README)
+    assert links and all((ROOT / link).exists() for link in links)
+    makefile = (ROOT / "Makefile").read_text()
+    assert all(f"\n{target}:" in makefile for target in re.findall(r"\bmake ([a-z]+)\b", README))
