@@ -19,7 +19,7 @@ def main(args: argparse.Namespace) -> None:
     table, strangers = gather(args.evaluations, load_group(GridParams), profile)
     for folder in strangers:
         print(
-            f"ignored: {folder} is not a cell of the grid; `dvc gc -w` and deleting it free the space",
+            f"ignored: {folder} is not a cell of the grid; delete it if it is not needed",
             file=sys.stderr,
         )
     write_text(args.table, to_csv(table))

@@ -57,6 +57,7 @@ def put(values, path, value):
             "want a list like [{k: 1, prev: 0}, {k: 2, prev: 1}], not a mapping",
         ),
         ("grid.rounds", [{"k": 1, "prev": 0}, {"k": 3, "prev": 2}], "rounds[1] must be {k: 2, prev: 1}"),
+        ("grid.rounds.0.previous", 0, "grid.rounds.0.previous: unknown parameter; allowed here: k, prev"),
         ("grid.ks", [0, 1], "ks must be [0, 1, 2, 3, 4]"),
         ("grid.stages", {"reflow": ["reflow"]}, "stages must be {'generate_pairs': ['reflow', 'rca']"),
         ("evaluate.nfe", [1, 1], "distinct multiples of 1"),

@@ -162,6 +162,13 @@ def test_pairs_of_another_chain_are_refused(round_, change, message):
         replace(round_, **change)
 
 
+def test_missing_pairs_name_the_option(round_, networks):
+    with pytest.raises(ReflowbenchError, match="--inverted"):
+        rca(replace(round_, inverted=None))
+    with pytest.raises(ReflowbenchError, match="--synthetic"):
+        MAKERS["reflow"](replace(round_, synthetic=None)).batch(0, networks)
+
+
 def test_inverted_pairs_of_another_image_set_are_refused(round_, images):
     fewer = replace(images, images=images.images[:30], labels=images.labels[:30])
     with pytest.raises(ReflowbenchError, match="40 inverted pairs for 30 real images"):

@@ -11,7 +11,9 @@ README = (ROOT / "README.md").read_text()
 
 
 def test_the_report_is_that_of_the_committed_table():
-    assert (ROOT / "reports/report.md").read_text() == markdown.render(Results(read_table(ROOT / "reports/results.csv")))
+    assert (ROOT / "reports/report.md").read_text() == markdown.render(
+        Results(read_table(ROOT / "reports/results.csv"))
+    )
 
 
 def test_every_table_row_in_the_readme_is_in_the_report():

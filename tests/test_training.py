@@ -39,11 +39,14 @@ class Fixed(Coupling):
         return self.pairs
 
 
-def test_lambda_zero_gives_the_weights_of_reflow_to_the_byte(network, round_):
+def test_lambda_zero_gives_the_weights_of_reflow_to_the_byte(network, round_, tmp_path):
     params = RcaParams(real_fraction=0.0, regenerate_every=2, source="raw")
     reflow, _ = train(network, Reflow(ReflowParams(), round_))
     rca, _ = train(network, Rca(params, round_))
     assert same(reflow.ema, rca.ema)
+    registry.save(tmp_path / "a", reflow.ema, NETWORK, 16)
+    registry.save(tmp_path / "b", rca.ema, NETWORK, 16)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     mixed, _ = train(network, Rca(params.model_copy(update={"real_fraction": 0.5}), round_))
     assert not same(reflow.ema, mixed.ema)
 
@@ -132,5 +135,7 @@ def test_gradients_are_clipped(round_):
         def forward(self, x, t):
             return self.weight * 1e6 + 0 * x
 
-    steps = list(Trainer(Steep(), Fixed(torch.zeros(4, 2), torch.ones(4, 2)), round_params(steps=2), 0, 1))
+    network = Steep()
+    steps = list(Trainer(network, Fixed(torch.zeros(4, 2), torch.ones(4, 2)), round_params(steps=2), 0, 1))
     assert steps[0].gradient_norm > 1e5  # reported as it was
+    assert network.weight.grad.norm() <= 1.0001  # used as clipped

@@ -49,7 +49,8 @@ def resolve(name: str, folder: Path = FOLDER) -> dict[str, Any]:
         raise ReflowbenchError(f"{source}: grid.n_rounds = {n_rounds!r}: want a positive integer")
     grid["rounds"] = [{"k": k, "prev": k - 1} for k in range(1, n_rounds + 1)]
     grid["ks"] = list(range(n_rounds + 1))
-    grid["stages"] = stages_of(grid["methods"])
+    if isinstance(grid["methods"], list):  # anything else is for `validate` to refuse
+        grid["stages"] = stages_of([str(method) for method in grid["methods"]])
     values = {"profile": name, **merged}
     validate(values, str(source))
     return values

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.flow.solvers import nfe_per_step, solve, solve_adaptive, trajectory
 from tests.oracles import StraightGaussianFlow, gaussian_flow
 
@@ -64,12 +65,18 @@ def test_adaptive_reaches_the_tolerance_and_counts(backward):
     def count(x, t):
         nonlocal calls
         calls += 1
+        assert 0 <= t.item() <= 1, "no network is trained outside"
         return flow(x, t)
 
     exact = flow.inverse_map(X) if backward else flow.forward_map(X)
     end, nfe = solve_adaptive(count, X, 1e-7, backward=backward)
     assert (end - exact).abs().max() < 1e-5
     assert nfe == calls > 6
+
+
+def test_a_field_that_cannot_be_solved_is_an_error():
+    with pytest.raises(ReflowbenchError, match="dopri5 cannot solve the flow.*adaptive_tolerance"):
+        solve_adaptive(lambda x, t: x * float("nan"), X, 1e-3)
 
 
 def test_results_can_be_trained_on():

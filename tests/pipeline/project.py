@@ -74,9 +74,7 @@ class Project:
     def start(self, *command: str) -> subprocess.Popen[str]:
         """Start a command in the copy and do not wait for it."""
         pipe = subprocess.PIPE
-        return subprocess.Popen(
-            command, cwd=self.folder, env=self._environment(), stdout=pipe, stderr=pipe, text=True
-        )
+        return subprocess.Popen(command, cwd=self.folder, env=self._environment(), stdout=pipe, stderr=pipe, text=True)
 
     def _environment(self) -> dict[str, str]:
         env = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_"))}

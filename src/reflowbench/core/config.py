@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -275,8 +275,8 @@ def _describe(fault: Any) -> str:
     path = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
         parent: Any = Params
-        for part in fault["loc"][:-1]:
-            parent = parent.model_fields[part].annotation
+        for part in fault["loc"][:-1]:  # a number is the place in a list of groups
+            parent = get_args(parent)[0] if isinstance(part, int) else parent.model_fields[part].annotation
         return f"{path}: unknown parameter; allowed here: {', '.join(sorted(parent.model_fields))}"
     if fault["type"] == "missing":
         return f"{path}: missing; `reflowbench profile NAME` writes a complete params.yaml"

@@ -92,7 +92,8 @@ class Round:
 
     def draw_synthetic(self, step: int, count: int) -> Pairs:
         """Stored synthetic pairs for one step. Their draw is the same in every method of a chain's seed."""
-        assert self.synthetic is not None
+        if self.synthetic is None:
+            raise ReflowbenchError("this method trains on stored synthetic pairs: name their folder by --synthetic")
         rows = self.draw("synthetic rows", step, len(self.synthetic), count)
         x0 = synthetic_noise(self.seed, self.round, rows.tolist(), self.images.dim)
         return x0, self.synthetic.rows(rows)

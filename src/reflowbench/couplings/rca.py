@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reflowbench.core.config import RcaParams
+from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.flow.path import Velocity
 from reflowbench.couplings.base import Coupling, Networks, Pairs, Round, join
 from reflowbench.pairs.generate import inverted_pairs
@@ -20,6 +21,8 @@ class Rca(Coupling):
         self._params = params
         self._round = round_
         self._real = int(params.real_fraction * round_.batch)
+        if round_.inverted is None:
+            raise ReflowbenchError("rca trains on stored inverted pairs: name their folder by --inverted")
         self._inverted = round_.inverted
 
     def batch(self, step: int, networks: Networks) -> Pairs:
@@ -29,7 +32,6 @@ class Rca(Coupling):
         alpha = self._params.regenerate_every
         if alpha and step and step % alpha == 0:
             self._regenerate(self._source(networks))
-        assert self._inverted is not None
         rows = self._round.draw_real(step, self._real)
         real = self._inverted.rows(rows), self._round.images.images[rows]
         return join(self._round.draw_synthetic(step, self._round.batch - self._real), real)

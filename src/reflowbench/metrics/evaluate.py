@@ -105,7 +105,9 @@ class Evaluation:
 
     def _score(self, solver: str, nfe: int, samples: torch.Tensor) -> None:
         if not torch.isfinite(samples).all():
-            raise ReflowbenchError(f"samples of {solver} at NFE {nfe} are not finite: the model has diverged")
+            raise ReflowbenchError(
+                f"samples of {solver} at NFE {nfe} are not finite: the model has diverged; lower round.lr"
+            )
         p, images = self.params, self.data.quantize(samples)
         features = self.classifier.features(images)
         n = len(images)

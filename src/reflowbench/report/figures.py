@@ -28,8 +28,9 @@ def write_figures(results: Results, evaluations: Path, folder: Path) -> None:
     """
     import matplotlib
 
-    matplotlib.use("Agg")
-    with atomic(folder) as temporary:
+    # The user's own matplotlibrc must not change the bytes.
+    with atomic(folder) as temporary, matplotlib.rc_context(matplotlib.rcParamsDefault):
+        matplotlib.use("Agg")
         temporary.mkdir()
         _save(_fd_by_round(results), temporary / "fd_by_round.png")
         _save(_fd_by_nfe(results), temporary / "fd_by_nfe.png")

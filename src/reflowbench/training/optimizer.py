@@ -42,9 +42,12 @@ class Adam:
         Args:
             lr: Learning rate of this step.
         """
+        gradients = [weight.grad for weight in self._weights if weight.grad is not None]
+        if len(gradients) < len(self._weights):
+            raise RuntimeError("a weight has no gradient: it takes no part in the loss")
         adam(
             self._weights,
-            [weight.grad for weight in self._weights if weight.grad is not None],
+            gradients,
             self._first,
             self._second,
             [],

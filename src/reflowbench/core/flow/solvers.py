@@ -12,6 +12,7 @@ from typing import Literal
 
 import torch
 
+from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.flow.path import Velocity
 
 FixedSolver = Literal["euler", "heun", "rk4"]
@@ -94,6 +95,9 @@ def solve_adaptive(
 
     Returns:
         The end point, shape (n, dim), and the NFE.
+
+    Raises:
+        ReflowbenchError: If no step is small enough, as on a diverged model.
     """
     from torchdiffeq import odeint
 
@@ -105,6 +109,14 @@ def solve_adaptive(
         return velocity(state, t.reshape(1))
 
     times = torch.tensor([1.0, 0.0] if backward else [0.0, 1.0], dtype=x.dtype)
-    with torch.no_grad():
-        path = odeint(field, x, times, rtol=tolerance, atol=tolerance, method="dopri5")
+    # Without step_t it would step over the end, where no network is trained, and interpolate back.
+    options = {"step_t": times[-1:]}
+    try:
+        with torch.no_grad():
+            path = odeint(field, x, times, rtol=tolerance, atol=tolerance, method="dopri5", options=options)
+    except AssertionError as error:  # how torchdiffeq says that a step is too small or a value not finite
+        raise ReflowbenchError(
+            f"dopri5 cannot solve the flow ({error}): the model has diverged (lower round.lr or base.lr), or "
+            f"evaluate.adaptive_tolerance = {tolerance} is too small for float32"
+        ) from None
     return path[-1].clone(), nfe
