@@ -6,12 +6,14 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from reflowbench.core.config import GridParams, stages_of
+from reflowbench import profiles
+from reflowbench.core.config import GridParams, stages_of, validate
 from reflowbench.core.errors import ReflowbenchError
-from reflowbench.report.markdown import render
+from reflowbench.report.markdown import Settings, render
 from reflowbench.results.statistics import Interval, interval, slope
 from reflowbench.results.summary import Results, fd_by_round, summarize
 from reflowbench.results.table import COLUMNS, cell_folder, gather, read_table, to_csv
+from tests.conftest import ROOT
 
 METHODS = ["reflow", "rca"]
 GRID = GridParams.model_validate(
@@ -23,6 +25,9 @@ GRID = GridParams.model_validate(
         "ks": [0, 1, 2],
     }
 )
+
+PARAMS = validate(profiles.resolve("digits", ROOT / "profiles"))
+SETTINGS = Settings(PARAMS.round, PARAMS.pairs, PARAMS.methods, PARAMS.evaluate)
 
 
 def write_cells(folder, fd=lambda method, seed, k, nfe: 10.0 + k):
@@ -152,7 +157,7 @@ def test_the_summary_and_the_curves(evaluations):
     ("at_the_end", "sentence"),
     [
         (lambda seed: -5 + 0.1 * seed, "It ends with lower FD than reflow"),
-        (lambda seed: 5 + 0.1 * seed, "It does **not** help: it ends with higher FD than reflow"),
+        (lambda seed: 5 + 0.1 * seed, "It does **not** help here: it ends with higher FD than reflow"),
         (lambda seed: seed - 1, "It does **not** certainly differ from reflow"),
     ],
 )
@@ -161,7 +166,7 @@ def test_the_report_says_what_the_intervals_say(tmp_path, at_the_end, sentence):
         tmp_path,
         lambda method, seed, k, nfe: 10 + 5 * k + 0.1 * seed * k + (at_the_end(seed) * k / 2 if method == "rca" else 0),
     )
-    text = render(results_of(tmp_path))
+    text = render(results_of(tmp_path), SETTINGS)
     assert sentence in text
     assert "- **reflow**: FD grows (5.10 ± 0.25 a round)" in text
     assert text.count("| reflow |") >= 5
@@ -170,6 +175,6 @@ def test_the_report_says_what_the_intervals_say(tmp_path, at_the_end, sentence):
 def test_a_single_seed_claims_nothing(tmp_path):
     write_cells(tmp_path)
     table = gather(tmp_path, GRID, "test")[0]
-    text = render(Results(table[table["seed"] == 0]))
+    text = render(Results(table[table["seed"] == 0]), SETTINGS)
     assert "shows no certain trend" in text and "±" not in text.split("Conditions")[0]
     assert "1 seed;" in text

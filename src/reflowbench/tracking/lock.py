@@ -82,7 +82,9 @@ def content_hash(path: Path) -> str | None:
             return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     if not path.is_dir():
         return None
-    files = {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}
+    # Drafts of killed stages are in .dvcignore, which DVC's hash heeds.
+    found = (file for file in path.rglob("*") if file.is_file() and not any(p.endswith(".tmp") for p in file.parts))
+    files = {file.relative_to(path).as_posix(): file for file in found}
     listing = [{"md5": content_hash(files[name]), "relpath": name} for name in sorted(files)]
     return hashlib.md5(json.dumps(listing).encode(), usedforsecurity=False).hexdigest() + ".dir"
 
