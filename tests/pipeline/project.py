@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -65,7 +66,16 @@ class Project:
     def start(self, *command: str) -> subprocess.Popen[str]:
         """Start a command in the copy and do not wait for it."""
         pipe = subprocess.PIPE
-        return subprocess.Popen(command, cwd=self.folder, env=self._environment(), stdout=pipe, stderr=pipe, text=True)
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=self._environment(),
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
+            # As at a terminal: where the tests themselves run in the background, Ctrl-C is inherited as ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 (no threads here)
+        )
 
     def _environment(self) -> dict[str, str]:
         env = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_"))}
