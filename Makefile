@@ -5,7 +5,7 @@ STAMP := $(VENV)/.installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro report test lint gate lock clean
+.PHONY: help install repro study report test lint gate lock clean
 
 help: ## show this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -23,6 +23,10 @@ repro: $(STAMP) ## reproduce the results: run what changed, then mirror it in ML
 	reflowbench check
 	dvc repro
 	reflowbench track
+
+study: $(STAMP) ## run the study of all variants (docs/findings.md), about an hour on 2 cores
+	reflowbench check
+	study/run
 
 report: $(STAMP) ## bring tables and figures up to date
 	reflowbench check

@@ -1,16 +1,19 @@
-"""evaluate: all metrics of one model at every NFE."""
+"""evaluate: all metrics of one model at every NFE; of the base model also what real images score."""
 
 import argparse
 from dataclasses import asdict
 from pathlib import Path
 
 from reflowbench.core.artifacts import atomic, write_json, write_tensors
-from reflowbench.core.config import EvaluateParams, load_group
+from reflowbench.core.config import load_group
 from reflowbench.core.data.images import ImageSet
+from reflowbench.core.evaluations import METRICS_FILE, SAMPLES_FILE
 from reflowbench.core.networks.model import load_facts, load_model
+from reflowbench.core.params import EvaluateParams
 from reflowbench.core.stage import drive, run_stage, set_threads
 from reflowbench.metrics import classifier
 from reflowbench.metrics.evaluate import Evaluation
+from reflowbench.metrics.floor import floor
 
 GROUPS = (EvaluateParams,)
 
@@ -18,28 +21,31 @@ GROUPS = (EvaluateParams,)
 def main(args: argparse.Namespace) -> None:
     """Measure the model; write the numbers and a grid of samples."""
     set_threads()
-    params = load_group(EvaluateParams)
-    data = ImageSet.load(args.data)
+    params = load_group(EvaluateParams, args.params)
+    data, heldout = ImageSet.load(args.data), ImageSet.load(args.heldout)
     features, accuracy = classifier.load(args.features)
     network, _, _ = load_model(args.model)
-    evaluation = Evaluation(network, data, features, params, args.seed)
+    evaluation = Evaluation(network, data, heldout, features, params, args.seed)
     drive(evaluation, "evaluate")
+    measurements = [*evaluation.measurements, *(floor(data, heldout, features, params) if args.floor else [])]
     result = {
-        "measurements": [asdict(m) for m in evaluation.measurements],
+        "measurements": [asdict(m) for m in measurements],
         "training": load_facts(args.model),
         "classifier_accuracy": accuracy,
     }
     with atomic(args.out) as temporary:
         temporary.mkdir()
-        write_json(temporary / "metrics.json", result)
-        write_tensors(temporary / "samples.safetensors", evaluation.samples, {"shape": list(data.shape)})
+        write_json(temporary / METRICS_FILE, result)
+        write_tensors(temporary / SAMPLES_FILE, evaluation.samples, {"shape": list(data.shape)})
 
 
 PARSER = argparse.ArgumentParser(description=__doc__)
 PARSER.add_argument("--seed", type=int, required=True)
 PARSER.add_argument("--data", type=Path, required=True)
+PARSER.add_argument("--heldout", type=Path, required=True, help="images that no model was trained on")
 PARSER.add_argument("--features", type=Path, required=True)
 PARSER.add_argument("--model", type=Path, required=True, help="model folder")
+PARSER.add_argument("--floor", action="store_true", help="measure real images against real images too")
 PARSER.add_argument("--out", type=Path, required=True, help="evaluation folder")
 
 if __name__ == "__main__":

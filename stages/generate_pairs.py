@@ -4,9 +4,10 @@ import argparse
 import math
 from pathlib import Path
 
-from reflowbench.core.config import PairsParams, load_group
+from reflowbench.core.config import load_group
 from reflowbench.core.flow.blocks import BLOCK
 from reflowbench.core.networks.model import load_model
+from reflowbench.core.params import PairsParams
 from reflowbench.core.stage import progress, run_stage, set_threads
 from reflowbench.pairs.generate import synthetic_pairs
 from reflowbench.pairs.store import write_pairs
@@ -17,13 +18,14 @@ GROUPS = (PairsParams,)
 def main(args: argparse.Namespace) -> None:
     """Solve the flow forward from fresh noise."""
     set_threads()
-    params = load_group(PairsParams)
+    params = load_group(PairsParams, args.params, args.chain)
     network, _, dim = load_model(args.model)
     manifest, blocks = synthetic_pairs(network, params, args.seed, args.round, dim)
     write_pairs(args.out, manifest, progress(blocks, "pairs", math.ceil(params.n / BLOCK)))
 
 
 PARSER = argparse.ArgumentParser(description=__doc__)
+PARSER.add_argument("--chain", help="variant of a method, in a study")
 PARSER.add_argument("--seed", type=int, required=True)
 PARSER.add_argument("--round", type=int, required=True, help="round that will train on the pairs")
 PARSER.add_argument("--model", type=Path, required=True, help="model folder of the round before")

@@ -4,10 +4,11 @@ import argparse
 import math
 from pathlib import Path
 
-from reflowbench.core.config import PairsParams, load_group
+from reflowbench.core.config import load_group
 from reflowbench.core.data.images import ImageSet
 from reflowbench.core.flow.blocks import BLOCK
 from reflowbench.core.networks.model import load_model
+from reflowbench.core.params import PairsParams
 from reflowbench.core.stage import progress, run_stage, set_threads
 from reflowbench.pairs.generate import inverted_pairs
 from reflowbench.pairs.store import write_pairs
@@ -18,7 +19,7 @@ GROUPS = (PairsParams,)
 def main(args: argparse.Namespace) -> None:
     """Solve the flow backwards from every real image."""
     set_threads()
-    params = load_group(PairsParams)
+    params = load_group(PairsParams, args.params, args.chain)
     data = ImageSet.load(args.data)
     network, _, _ = load_model(args.model)
     manifest, blocks = inverted_pairs(network, data.images, params, args.seed, args.round)
@@ -26,6 +27,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 PARSER = argparse.ArgumentParser(description=__doc__)
+PARSER.add_argument("--chain", help="variant of a method, in a study")
 PARSER.add_argument("--seed", type=int, required=True)
 PARSER.add_argument("--round", type=int, required=True, help="round that will train on the pairs")
 PARSER.add_argument("--data", type=Path, required=True)

@@ -4,23 +4,30 @@ import argparse
 from pathlib import Path
 
 from reflowbench.core.artifacts import write_text
-from reflowbench.core.config import EvaluateParams, MethodsParams, PairsParams, RoundParams, load_group
+from reflowbench.core.config import load_group, load_params
+from reflowbench.core.params import EvaluateParams, PairsParams, RoundParams
 from reflowbench.core.stage import run_stage
 from reflowbench.report.figures import write_figures
 from reflowbench.report.markdown import Settings, render
 from reflowbench.results.summary import Results
 from reflowbench.results.table import read_table
 
-GROUPS = (RoundParams, PairsParams, MethodsParams, EvaluateParams)
+GROUPS = (RoundParams, PairsParams, EvaluateParams)
+KEYS = ("methods", "chains")
 
 
 def main(args: argparse.Namespace) -> None:
     """Draw the figures, then write the page that shows them."""
     results = Results(read_table(args.table))
+    params = load_params(args.params)
+    blocks = params.methods | {name: chain.model_dump() for name, chain in params.chains.items()}
     settings = Settings(
-        load_group(RoundParams), load_group(PairsParams), load_group(MethodsParams), load_group(EvaluateParams)
+        load_group(RoundParams, args.params),
+        load_group(PairsParams, args.params),
+        load_group(EvaluateParams, args.params),
+        {method: blocks[method] for method in results.methods},
     )
-    write_figures(results, args.evaluations, args.out / "figures")
+    write_figures(results, args.evaluations, args.out / "figures", study=bool(params.chains))
     write_text(args.out / "report.md", render(results, settings))
 
 

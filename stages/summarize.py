@@ -5,18 +5,23 @@ import sys
 from pathlib import Path
 
 from reflowbench.core.artifacts import write_json, write_text
-from reflowbench.core.config import GridParams, load_group, load_profile
+from reflowbench.core.config import load_group, load_params
+from reflowbench.core.evaluations import BASE
+from reflowbench.core.params import GridParams
 from reflowbench.core.stage import run_stage
 from reflowbench.results.summary import Results, fd_by_round, summarize
 from reflowbench.results.table import gather, read_table, to_csv
 
 GROUPS = (GridParams,)
+KEYS = ("profile", "chains")
 
 
 def main(args: argparse.Namespace) -> None:
     """Gather, check for completeness, summarize."""
-    profile = load_profile()
-    table, strangers = gather(args.evaluations, load_group(GridParams), profile)
+    params = load_params(args.params)
+    profile = params.profile
+    bases = {name: f"{BASE}_{chain.base}" for name, chain in params.chains.items()}
+    table, strangers = gather(args.evaluations, load_group(GridParams, args.params), profile, bases)
     for folder in strangers:
         print(
             f"ignored: {folder} is not a cell of the grid; delete it if it is not needed",

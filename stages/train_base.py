@@ -1,15 +1,17 @@
-"""train_base: rectified flow on the independent coupling (round 0)."""
+"""train_base: rectified flow on real images (round 0)."""
 
 import argparse
 from pathlib import Path
 
-from reflowbench.core.config import BaseParams, NetworkParams, load_group
+from reflowbench.core.config import load_group
 from reflowbench.core.data.images import ImageSet
 from reflowbench.core.networks import registry
 from reflowbench.core.networks.model import save_model
+from reflowbench.core.params import BaseParams, NetworkParams
 from reflowbench.core.stage import drive, run_stage, set_threads
-from reflowbench.couplings.base import Round
-from reflowbench.couplings.independent import Independent
+from reflowbench.couplings.ot import Ot, OtParams
+from reflowbench.couplings.shared.base import Coupling, Inputs
+from reflowbench.couplings.shared.independent import Independent
 from reflowbench.training.loop import Trainer
 
 GROUPS = (NetworkParams, BaseParams)
@@ -18,17 +20,21 @@ GROUPS = (NetworkParams, BaseParams)
 def main(args: argparse.Namespace) -> None:
     """Train from scratch and write the EMA weights."""
     set_threads()
-    network_params, params = load_group(NetworkParams), load_group(BaseParams)
+    network_params, params = load_group(NetworkParams, args.params), load_group(BaseParams, args.params)
     data = ImageSet.load(args.data)
     network = registry.build(network_params, data.dim, args.seed)
-    coupling = Independent(Round(args.seed, 0, params.batch, data))
+    inputs = Inputs(args.seed, 0, params.batch, params.steps, data)
+    coupling: Coupling = Independent(inputs)
+    if args.coupling == "ot":
+        coupling = Ot(OtParams(assignment="semidiscrete", noises=1, chunk=0, potential=params.potential), inputs)
     trainer = Trainer(network, coupling, params, args.seed, round_=0)
     drive(trainer, f"base seed {args.seed}")
-    save_model(args.out, trainer.ema, network_params, data.dim, trainer.facts())
+    save_model(args.out, trainer.ema, network_params, data.dim, trainer.facts(), coupling.carry)
 
 
 PARSER = argparse.ArgumentParser(description=__doc__)
 PARSER.add_argument("--seed", type=int, required=True)
+PARSER.add_argument("--coupling", choices=("independent", "ot"), required=True)
 PARSER.add_argument("--data", type=Path, required=True)
 PARSER.add_argument("--out", type=Path, required=True, help="model folder")
 

@@ -3,8 +3,9 @@
 import argparse
 from pathlib import Path
 
-from reflowbench.core.config import FeaturesParams, load_group
+from reflowbench.core.config import load_group
 from reflowbench.core.data.images import ImageSet
+from reflowbench.core.params import FeaturesParams
 from reflowbench.core.stage import drive, run_stage, set_threads
 from reflowbench.metrics import classifier
 
@@ -14,17 +15,18 @@ GROUPS = (FeaturesParams,)
 def main(args: argparse.Namespace) -> None:
     """Train, score on held-out images, write the weights with the score."""
     set_threads()
-    params = load_group(FeaturesParams)
+    params = load_group(FeaturesParams, args.params)
     data = ImageSet.load(args.data)
     training = classifier.ClassifierTraining(data, params)
     drive(training, "features")
-    accuracy = training.accuracy()
+    accuracy = training.accuracy(ImageSet.load(args.heldout))
     classifier.save(args.out, training.network, data, params, accuracy)
     print(f"accuracy on held-out images: {accuracy:.4f}")
 
 
 PARSER = argparse.ArgumentParser(description=__doc__)
 PARSER.add_argument("--data", type=Path, required=True)
+PARSER.add_argument("--heldout", type=Path, required=True, help="images that the classifier is scored on")
 PARSER.add_argument("--out", type=Path, required=True)
 
 if __name__ == "__main__":

@@ -4,53 +4,52 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from reflowbench.core.config import Group, PairsParams, RoundParams, load_group
+from reflowbench.core.config import load_group
 from reflowbench.core.data.images import ImageSet
-from reflowbench.core.networks.model import load_model, save_model
+from reflowbench.core.networks.model import carried, load_model, save_model
+from reflowbench.core.params import PairsParams, RoundParams
 from reflowbench.core.stage import drive, run_stage, set_threads
-from reflowbench.couplings.base import Round
-from reflowbench.couplings.registry import METHODS
+from reflowbench.couplings.shared import registry
+from reflowbench.couplings.shared.base import Inputs, Spent
 from reflowbench.pairs.store import StoredHalf
 from reflowbench.training.loop import Trainer
 
+GROUPS = (RoundParams, PairsParams)
 SCRATCH = Path(".scratch")
-
-
-def groups(method: str) -> tuple[type[Group], ...]:
-    """Parameter groups that the training of a method reads."""
-    return (RoundParams, METHODS[method].params, *((PairsParams,) if METHODS[method].regenerates else ()))
 
 
 def main(args: argparse.Namespace) -> None:
     """Train from the weights of the round before; write the EMA weights."""
     set_threads()
-    method = METHODS[args.method]
-    params = load_group(RoundParams)
-    data = ImageSet.load(args.data)
+    method = registry.load(args.method)
+    params = load_group(RoundParams, args.params, args.chain)
     network, network_params, dim = load_model(args.start)
-    stored = [StoredHalf(folder) for folder in (args.synthetic, args.inverted) if folder]
+    stored = {half.manifest.kind: half for half in map(StoredHalf, filter(None, (args.synthetic, args.inverted)))}
     SCRATCH.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=SCRATCH) as scratch:
-        round_ = Round(
+        inputs = Inputs(
             seed=args.seed,
             round=args.round,
             batch=params.batch,
-            images=data,
-            pairs=load_group(PairsParams) if method.regenerates else None,
-            start=load_model(args.start)[0],
-            synthetic=next((s for s in stored if s.manifest.kind == "synthetic"), None),
-            inverted=next((s for s in stored if s.manifest.kind == "inverted"), None),
+            steps=params.steps,
+            images=ImageSet.load(args.data),
+            pairs=load_group(PairsParams, args.params, args.chain) if method.regenerates else None,
+            synthetic=stored.get("synthetic"),
+            inverted=stored.get("inverted"),
+            carried=carried(args.start),
             scratch=Path(scratch),
         )
-        coupling = method.coupling(load_group(method.params), round_)
+        coupling = method.coupling(registry.load_method_params(args.method, args.chain, args.params), inputs)
         trainer = Trainer(network, coupling, params, args.seed, args.round)
-        drive(trainer, f"{args.method} seed {args.seed} round {args.round}")
-    spent = sum(s.manifest.evaluations for s in stored)
-    save_model(args.out, trainer.ema, network_params, dim, trainer.facts(spent))
+        drive(trainer, f"{args.chain or args.method} seed {args.seed} round {args.round}")
+        cost = {kind: half.manifest.evaluations for kind, half in stored.items()}
+        facts = trainer.facts(Spent(cost.get("synthetic", 0), cost.get("inverted", 0)))
+        save_model(args.out, trainer.ema, network_params, dim, facts, coupling.carry)
 
 
 PARSER = argparse.ArgumentParser(description=__doc__)
-PARSER.add_argument("--method", choices=sorted(METHODS), required=True)
+PARSER.add_argument("--method", choices=registry.names(), required=True)
+PARSER.add_argument("--chain", help="variant of the method, in a study")
 PARSER.add_argument("--seed", type=int, required=True)
 PARSER.add_argument("--round", type=int, required=True)
 PARSER.add_argument("--data", type=Path, required=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from reflowbench import __version__
 from reflowbench.core.errors import ReflowbenchError
@@ -14,15 +15,17 @@ from reflowbench.core.errors import ReflowbenchError
 def _profile(args: argparse.Namespace) -> None:
     from reflowbench import profiles
 
-    profiles.write_profile(args.name)
-    print(f"wrote params.yaml for profile {args.name}; run `dvc repro`")
+    profiles.write_profile(args.name, target=args.out)
+    print(f"wrote {args.out} for profile {args.name}; run `dvc repro`")
 
 
 def _check(args: argparse.Namespace) -> None:
-    from reflowbench.core.config import load_params
+    from reflowbench.core.config import PARAMS_FILE, load_params
+    from reflowbench.couplings.shared import registry
 
     params = load_params()
-    cells = len(params.grid.methods) * len(params.grid.seeds) * len(params.grid.ks)
+    registry.check(params, str(PARAMS_FILE))
+    cells = len(params.grid.methods) * len(params.grid.seeds) * len(params.grid.ks) + len(params.grid.seeds)
     print(f"params.yaml is valid: profile {params.profile}, {cells} models to evaluate")
 
 
@@ -39,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
     commands = main_parser.add_subparsers(required=True, metavar="command")
     profile = commands.add_parser("profile", help="write params.yaml for a profile")
     profile.add_argument("name", help="a file of profiles/, without .yaml")
+    profile.add_argument("--out", type=Path, default=Path("params.yaml"), help="default: %(default)s")
     profile.set_defaults(run=_profile)
     check = commands.add_parser("check", help="check params.yaml")
     check.set_defaults(run=_check)

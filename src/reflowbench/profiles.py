@@ -11,8 +11,10 @@ from typing import Any
 import yaml
 
 from reflowbench.core.artifacts import write_text
-from reflowbench.core.config import PARAMS_FILE, Params, read_yaml, stages_of, validate
+from reflowbench.core.config import PARAMS_FILE, read_yaml, validate
 from reflowbench.core.errors import ReflowbenchError
+from reflowbench.core.params import Params
+from reflowbench.couplings.shared import registry
 
 FOLDER = Path("profiles")
 DEFAULTS = "defaults"
@@ -27,7 +29,8 @@ def resolve(name: str, folder: Path = FOLDER) -> dict[str, Any]:
     """Merge a profile over the defaults and fill in what follows from the grid.
 
     A profile gives the number of rounds as `grid.n_rounds`; the chain of rounds that dvc.yaml
-    iterates over, and the methods of each stage group, follow from it.
+    iterates over, and the methods of each stage group, follow from it. A study names `chains`
+    instead of methods: variants that differ from a method's block.
 
     Args:
         name: The profile.
@@ -48,11 +51,17 @@ def resolve(name: str, folder: Path = FOLDER) -> dict[str, Any]:
     if type(n_rounds) is not int or n_rounds < 1:
         raise ReflowbenchError(f"{source}: grid.n_rounds = {n_rounds!r}: want a positive integer")
     grid["rounds"] = [{"k": k, "prev": k - 1} for k in range(1, n_rounds + 1)]
-    grid["ks"] = list(range(n_rounds + 1))
-    if isinstance(grid["methods"], list):  # anything else is for `validate` to refuse
-        grid["stages"] = stages_of([str(method) for method in grid["methods"]])
+    grid.setdefault("ks", list(range(1, n_rounds + 1)))
+    if "chains" in merged:
+        grid["methods"], grid["stages"] = list(merged["chains"]), {}
+        merged["chains"] = {
+            name: {"method": None, "base": "independent", "params": {}, "round": {}, "pairs": {}} | chain
+            for name, chain in merged["chains"].items()
+        }
+    elif isinstance(grid["methods"], list):
+        grid["stages"] = registry.stages_of([m for m in grid["methods"] if m in registry.names()])
     values = {"profile": name, **merged}
-    validate(values, str(source))
+    registry.check(validate(values, str(source)), str(source))
     return values
 
 
@@ -82,9 +91,10 @@ def render(values: dict[str, Any]) -> str:
     ]
     parts.append("# Edit and run `dvc repro`: only what depends on the change runs again.")
     for name, group in Params.model_fields.items():
-        documentation = getattr(group.annotation, "__doc__", None)
-        if name != "profile" and documentation:
-            parts.append("\n# " + documentation.strip().splitlines()[0])
+        if name not in values:
+            continue
+        if name != "profile":
+            parts.append("\n# " + (group.description or str(group.annotation.__doc__).splitlines()[0]))
         flow = None if isinstance(values[name], dict) else False
         parts.append(yaml.safe_dump({name: values[name]}, sort_keys=False, default_flow_style=flow, width=100).rstrip())
     return "\n".join(parts) + "\n"

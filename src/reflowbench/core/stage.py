@@ -7,8 +7,10 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
+from reflowbench.core.config import PARAMS_FILE
 from reflowbench.core.errors import ReflowbenchError
 
 T = TypeVar("T")
@@ -26,6 +28,7 @@ def run_stage(main: Callable[..., None], parser: argparse.ArgumentParser, argv: 
         parser: The stage's arguments.
         argv: Arguments; those of the process if None.
     """
+    parser.add_argument("--params", type=Path, default=PARAMS_FILE, help="parameter file (default: %(default)s)")
     args = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, _terminate)
     try:

@@ -2,50 +2,45 @@
 
 from __future__ import annotations
 
-from reflowbench.core.config import RcaParams
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.flow.path import Velocity
-from reflowbench.couplings.base import Coupling, Networks, Pairs, Round, join
-from reflowbench.pairs.generate import inverted_pairs
-from reflowbench.pairs.store import StoredHalf, write_pairs
+from typing import Literal
+
+import torch
+from pydantic import Field
+
+from reflowbench.couplings.shared.base import Inputs
+from reflowbench.couplings.shared.inverted import MixParams
+from reflowbench.couplings.shared.mixed import Mixed
+from reflowbench.couplings.shared.registry import Method
+from reflowbench.pairs.whitening import standardize, whiten
 
 
-class Rca(Coupling):
+class RcaParams(MixParams):
+    """lambda, alpha and the source of the published method; and a linear correction of the noise."""
+
+    whiten: Literal["none", "coordinates", "full"] = Field(description="inverted noise to mean 0 and variance 1 or I")
+
+
+class Rca(Mixed):
     """A share lambda of each batch is real images with the noise that the reverse flow gives them.
 
-    The synthetic pairs stay those of the round's start; the inverted ones are rebuilt every
-    `regenerate_every` steps. lambda = 0 is Reflow, to the byte.
+    The inverted pairs are rebuilt every `regenerate_every` steps (alpha). Whitening is not in the
+    paper: it gives the inverted noise the mean and covariance of N(0, I).
     """
 
-    def __init__(self, params: RcaParams, round_: Round) -> None:
-        self._params = params
-        self._round = round_
-        self._real = int(params.real_fraction * round_.batch)
-        if round_.inverted is None:
-            raise ReflowbenchError("rca trains on stored inverted pairs: name their folder by --inverted")
-        self._inverted = round_.inverted
+    def __init__(self, params: RcaParams, inputs: Inputs) -> None:
+        corrections = {"none": None, "coordinates": standardize, "full": whiten}
+        law = corrections[params.whiten]
 
-    def batch(self, step: int, networks: Networks) -> Pairs:
-        """See `Coupling.batch`."""
-        if not self._real:
-            return self._round.draw_synthetic(step, self._round.batch)
-        alpha = self._params.regenerate_every
-        if alpha and step and step % alpha == 0:
-            self._regenerate(self._source(networks))
-        rows = self._round.draw_real(step, self._real)
-        real = self._inverted.rows(rows), self._round.images.images[rows]
-        return join(self._round.draw_synthetic(step, self._round.batch - self._real), real)
+        def correct(noise: torch.Tensor, rebuilt: int) -> torch.Tensor:
+            assert law is not None
+            return law(noise)
 
-    def _source(self, networks: Networks) -> Velocity:
-        if self._params.source == "round_start":
-            assert self._round.start is not None
-            return self._round.start
-        return networks.velocity(self._params.source)
+        super().__init__(params, inputs, correct if law else None)
 
-    def _regenerate(self, velocity: Velocity) -> None:
-        r = self._round
-        assert r.pairs is not None and r.scratch is not None
-        manifest, blocks = inverted_pairs(velocity, r.images.images, r.pairs, r.seed, r.round)
-        write_pairs(r.scratch / "inverted", manifest, blocks)
-        self._inverted = StoredHalf(r.scratch / "inverted")
-        self.evaluations += manifest.evaluations
+
+METHOD = Method(
+    RcaParams,
+    Rca,
+    stored=frozenset({"synthetic", "inverted"}),
+    regenerates=True,
+)

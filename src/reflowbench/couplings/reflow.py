@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from reflowbench.core.config import ReflowParams
-from reflowbench.couplings.base import Coupling, Networks, Pairs, Round
+from reflowbench.core.params import Group
+from reflowbench.couplings.shared.base import Coupling, Inputs, Networks, Pairs
+from reflowbench.couplings.shared.registry import Method
+
+
+class ReflowParams(Group):
+    """`reflow` has no parameter of its own."""
 
 
 class Reflow(Coupling):
     """x0 noise, x1 what the flow of the round's starting weights made of it; built once per round."""
 
-    def __init__(self, params: ReflowParams, round_: Round) -> None:
-        self._round = round_
+    def __init__(self, params: ReflowParams, inputs: Inputs) -> None:
+        super().__init__()
+        self._inputs = inputs
 
     def batch(self, step: int, networks: Networks) -> Pairs:
         """See `Coupling.batch`."""
-        return self._round.draw_synthetic(step, self._round.batch)
+        return self._inputs.draw_synthetic(step, self._inputs.batch)
+
+
+METHOD = Method(ReflowParams, Reflow, stored=frozenset({"synthetic"}))

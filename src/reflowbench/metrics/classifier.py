@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from reflowbench.core.artifacts import read_tensors, write_tensors
-from reflowbench.core.config import FeaturesParams
 from reflowbench.core.data.images import ImageSet
 from reflowbench.core.errors import ReflowbenchError
+from reflowbench.core.params import FeaturesParams
 from reflowbench.core.randomness import generator
 
 
@@ -52,27 +52,16 @@ class Classifier(nn.Module):
 
 
 class ClassifierTraining:
-    """Trains a classifier on a random part of the images and scores it on the rest."""
+    """Trains a classifier on the images that the models are trained on."""
 
     def __init__(self, data: ImageSet, params: FeaturesParams) -> None:
-        """Split the data and initialise the network.
+        """Initialise the network.
 
         Args:
-            data: Labelled images; scored as they are evaluated, rounded to grey levels.
-            params: Size and length.
-
-        Raises:
-            ReflowbenchError: If either part of the split would be empty.
+            data: Labelled images.
+            params: Architecture and training length.
         """
         self._data, self._params = data, params
-        order = torch.randperm(len(data), generator=generator(params.seed, "classifier split"))
-        n_test = int(params.test_fraction * len(data))
-        if not 0 < n_test < len(data):
-            raise ReflowbenchError(
-                f"features.test_fraction = {params.test_fraction}: leaves {n_test} of {len(data)} images for the test; "
-                "want at least one for each part"
-            )
-        self._test, self._train = order[:n_test], order[n_test:]
         self._images = data.real
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(params.seed)
@@ -87,19 +76,18 @@ class ClassifierTraining:
         optimizer = torch.optim.Adam(self.network.parameters(), self._params.lr, fused=True)
         for step in range(self._params.steps):
             draw = generator(self._params.seed, "classifier batch", step=step)
-            rows = self._train[torch.randint(len(self._train), (self._params.batch,), generator=draw)]
+            rows = torch.randint(len(self._data), (self._params.batch,), generator=draw)
             loss = nn.functional.cross_entropy(self.network(self._images[rows]), self._data.labels[rows])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             yield loss.item()
 
-    def accuracy(self) -> float:
-        """Share of the held-out images that are classified right."""
+    def accuracy(self, heldout: ImageSet) -> float:
+        """Share of other images that are classified right."""
         with torch.inference_mode():
-            guess = self.network(self._images[self._test]).argmax(dim=1)
-        right = guess == self._data.labels[self._test]
-        return float(right.double().mean())
+            guess = self.network(heldout.real).argmax(dim=1)
+        return float((guess == heldout.labels).double().mean())
 
 
 def save(path: Path, network: Classifier, data: ImageSet, params: FeaturesParams, accuracy: float) -> None:

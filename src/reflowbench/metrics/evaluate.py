@@ -5,44 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 
-from reflowbench.core.config import EvaluateParams
 from reflowbench.core.data.images import ImageSet
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.flow.blocks import in_blocks
 from reflowbench.core.flow.path import Velocity
-from reflowbench.core.flow.solvers import nfe_per_step, solve_adaptive
-from reflowbench.core.randomness import generator, noise
+from reflowbench.core.flow.schemes import ADAPTIVE, NFE_PER_STEP
+from reflowbench.core.flow.solvers import solve_adaptive
+from reflowbench.core.params import EvaluateParams
+from reflowbench.core.randomness import noise
+from reflowbench.metrics import inversion
 from reflowbench.metrics.classifier import Classifier
 from reflowbench.metrics.frechet import frechet_distance
 from reflowbench.metrics.kernel import KernelDistance
+from reflowbench.metrics.measurement import FEATURES, Measurement
+from reflowbench.metrics.memorization import closer_to_training, nearest_distance
 from reflowbench.metrics.straightness import sample_with_straightness
-
-FEATURES = "classifier"
-ADAPTIVE = "dopri5"
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One number with its conditions.
-
-    Attributes:
-        metric: What was measured.
-        value: The number.
-        solver: Solver of the samples ("" where none is involved).
-        nfe: Network evaluations per sample (0 where none is involved).
-        features: Feature space ("" for metrics on pixels).
-        n_samples: Samples it was measured on.
-    """
-
-    metric: str
-    value: float
-    solver: str = ""
-    nfe: int = 0
-    features: str = ""
-    n_samples: int = 0
 
 
 @dataclass
@@ -54,7 +33,8 @@ class Evaluation:
 
     Attributes:
         velocity: The model.
-        data: Real images.
+        data: Images that the model is trained on and measured against.
+        heldout: Images that no model is trained on.
         classifier: Feature network.
         params: What to measure.
         seed: Seed of the chain.
@@ -64,6 +44,7 @@ class Evaluation:
 
     velocity: Velocity
     data: ImageSet
+    heldout: ImageSet
     classifier: Classifier
     params: EvaluateParams
     seed: int
@@ -71,11 +52,11 @@ class Evaluation:
     samples: dict[str, torch.Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        """Number of sets of samples."""
-        return len(self.params.nfe) + 1
+        """Number of parts."""
+        return len(self.params.nfe) + 2
 
     def __iter__(self) -> Iterator[str]:
-        """Measure, yielding the name of each set of samples that is done.
+        """Measure, yielding the name of each part that is done.
 
         Raises:
             ReflowbenchError: If samples are not finite.
@@ -83,19 +64,21 @@ class Evaluation:
         p = self.params
         self._real = self.classifier.features(self.data.real)
         self._kernel_distance = KernelDistance(self._real)
-        self._floor()
         z = noise(self.seed, "evaluation", 0, range(p.n_samples), self.data.dim)
         for nfe in sorted(p.nfe):
             samples, straightness = self._solve(z, nfe)
             self._score(p.solver, nfe, samples)
             yield f"{p.solver} {nfe}"
         self._add("straightness", straightness, p.solver, nfe, n_samples=p.n_samples)
+        self._memorization(samples, p.solver, nfe)
+        self._invert(samples)
+        yield "inversion"
         samples, nfe = solve_adaptive(self.velocity, z, p.adaptive_tolerance)
         self._score(ADAPTIVE, nfe, samples)
         yield ADAPTIVE
 
     def _solve(self, z: torch.Tensor, nfe: int) -> tuple[torch.Tensor, float]:
-        steps = nfe // nfe_per_step(self.params.solver)
+        steps = nfe // NFE_PER_STEP[self.params.solver]
         samples, lengths = [], []
         for block, rows in in_blocks(z):
             end, straightness = sample_with_straightness(self.velocity, block, self.params.solver, steps)
@@ -118,22 +101,24 @@ class Evaluation:
         name = solver if solver == ADAPTIVE else f"{solver}_{nfe}"
         self.samples[name] = images[: p.grid_images]
 
-    def _floor(self) -> None:
-        """Real against real: what a perfect model of the data would score.
+    def _invert(self, samples: torch.Tensor) -> None:
+        """Invert real images and the model's own samples; compare the real images' noise with N(0, I)."""
+        n, steps = self.params.inversion_images, self.params.inversion_steps
+        nfe = steps * NFE_PER_STEP[inversion.SOLVER]
+        for name, images in (("real", self.data.images[:n]), ("synthetic", samples[:n])):
+            noise_, back = inversion.invert_and_return(self.velocity, images, steps)
+            values = {f"reconstruction_error_{name}": inversion.reconstruction_error(images, back)}
+            if name == "real":
+                values |= inversion.noise_law(noise_)
+            for metric, value in values.items():
+                self._add(metric, value, inversion.SOLVER, nfe, n_samples=len(images))
 
-        Frechet distance: `n_samples` images drawn from the real ones with replacement, against all of
-        them. The kernel distance is unbiased, but not if both sets share images: two random halves.
-        """
-        p, scores, half = self.params, [], len(self._real) // 2
-        for repeat in range(p.floor_repeats):
-            draw = generator(0, "floor", step=repeat)
-            rows = torch.randint(len(self._real), (p.n_samples,), generator=draw).numpy()
-            order = torch.randperm(len(self._real), generator=draw).numpy()
-            kernel = KernelDistance(self._real[order[half:]])(self._real[order[:half]])
-            scores.append((frechet_distance(self._real[rows], self._real), kernel))
-        frechet, kernel = np.mean(scores, axis=0)
-        self._add("frechet_distance_floor", float(frechet), features=FEATURES, n_samples=p.n_samples)
-        self._add("kernel_distance_floor", float(kernel), features=FEATURES, n_samples=half)
+    def _memorization(self, samples: torch.Tensor, solver: str, nfe: int) -> None:
+        images, n = self.data.quantize(samples), len(samples)
+        nearest = nearest_distance(images, self.data.real).median().item()
+        self._add("nearest_training_distance", nearest, solver, nfe, n_samples=n)
+        share = closer_to_training(images, self.data.real, self.heldout.real)
+        self._add("closer_to_training", share, solver, nfe, n_samples=n)
 
     def _add(
         self,

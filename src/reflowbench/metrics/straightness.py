@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from reflowbench.core.config import FixedSolver
 from reflowbench.core.flow.path import Velocity
+from reflowbench.core.flow.schemes import FixedSolver
 from reflowbench.core.flow.solvers import trajectory
 
 

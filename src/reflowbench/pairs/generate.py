@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import torch
 
-from reflowbench.core.config import PairsParams
 from reflowbench.core.flow.blocks import BLOCK, in_blocks
 from reflowbench.core.flow.path import Velocity
-from reflowbench.core.flow.solvers import nfe_per_step, solve
+from reflowbench.core.flow.schemes import NFE_PER_STEP
+from reflowbench.core.flow.solvers import solve
+from reflowbench.core.params import PairsParams
 from reflowbench.pairs.store import Manifest, synthetic_noise
 
 
@@ -36,7 +37,7 @@ def synthetic_pairs(
             for block, rows in in_blocks(synthetic_noise(seed, round_, index, dim)):
                 yield solve(velocity, block, params.solver, params.steps)[:rows].clamp(-1, 1)
 
-    nfe = params.steps * nfe_per_step(params.solver)
+    nfe = params.steps * NFE_PER_STEP[params.solver]
     return Manifest("synthetic", seed, round_, params.n, dim, params.n * nfe), blocks()
 
 
@@ -60,5 +61,5 @@ def inverted_pairs(
         for block, rows in in_blocks(images):
             yield solve(velocity, block, params.solver, params.steps, backward=True)[:rows]
 
-    nfe = params.steps * nfe_per_step(params.solver)
+    nfe = params.steps * NFE_PER_STEP[params.solver]
     return Manifest("inverted", seed, round_, len(images), images.shape[1], len(images) * nfe), blocks()

@@ -106,6 +106,7 @@ class StoredHalf:
         Raises:
             ReflowbenchError: If the folder, its manifest or a shard is missing, cut short or of another shape.
         """
+        self.folder = folder
         facts = read_json(folder / MANIFEST)
         try:
             self._shard_rows: int = facts.pop("shard_rows")

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from reflowbench.core.artifacts import atomic, read_tensors
+from reflowbench.core.evaluations import BASE, SAMPLES_FILE, cell_folder
 from reflowbench.results.statistics import Interval
 from reflowbench.results.summary import Results
-from reflowbench.results.table import cell_folder
 
 # Okabe and Ito's palette: told apart with any colour vision, and by marker without colour.
 _COLOURS = ["#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
@@ -18,13 +18,14 @@ _MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 _DPI = 120
 
 
-def write_figures(results: Results, evaluations: Path, folder: Path) -> None:
+def write_figures(results: Results, evaluations: Path, folder: Path, study: bool = False) -> None:
     """Draw every figure into a folder, whole or not at all.
 
     Args:
         results: The table.
         evaluations: Folder of the evaluated models, for their samples.
         folder: Where to.
+        study: Draw all chains in one overview, in place of a curve and a row of samples for each.
     """
     import matplotlib
 
@@ -32,6 +33,9 @@ def write_figures(results: Results, evaluations: Path, folder: Path) -> None:
     with atomic(folder) as temporary, matplotlib.rc_context(matplotlib.rcParamsDefault):
         matplotlib.use("Agg")
         temporary.mkdir()
+        if study:
+            _save(_overview(results), temporary / "overview.png")
+            return
         _save(_fd_by_round(results), temporary / "fd_by_round.png")
         _save(_fd_by_nfe(results), temporary / "fd_by_nfe.png")
         _save(
@@ -141,6 +145,32 @@ def _fd_by_nfe(results: Results) -> Any:
     return figure
 
 
+def _overview(results: Results) -> Any:
+    """One line per chain: FD of its last model in many steps and in the fewest, in the order of the grid."""
+    from matplotlib import pyplot
+
+    k, methods = results.rounds[-1], results.methods
+    figure, panels = pyplot.subplots(
+        1, 2, figsize=(9.5, 0.19 * len(methods) + 1.2), layout="constrained", sharey=True, squeeze=False
+    )
+    for axes, nfe in zip(panels[0], (results.nfes[-1], results.nfes[0]), strict=True):
+        base = results.over_seeds(methods[0], 0, "frechet_distance", nfe).mean
+        axes.axvline(base, color="0.4", linestyle="--", linewidth=1, label="base model (k = 0)")
+        for row, method in enumerate(methods):
+            value = results.over_seeds(method, k, "frechet_distance", nfe)
+            low = min(value.half_width or 0.0, value.mean * 0.999)  # a log axis ends above 0
+            axes.errorbar(
+                value.mean, row, xerr=[[low], [value.half_width or 0.0]], color=_COLOURS[1], marker="o", markersize=4
+            )
+        axes.set(xscale="log", xlabel=f"FD after round {k}, {results.solver} at NFE {nfe}")
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8, loc="upper right")
+    panels[0][0].set_yticks(range(len(methods)), methods, fontsize=7)
+    panels[0][0].invert_yaxis()
+    figure.suptitle(_seeds(results), fontsize=10)
+    return figure
+
+
 def _samples(results: Results, evaluations: Path) -> Any:
     """Rows are methods, columns rounds; every tile starts from the same noise."""
     from matplotlib import pyplot
@@ -153,7 +183,7 @@ def _samples(results: Results, evaluations: Path) -> Any:
     )
     for row, method in enumerate(results.methods):
         for column, k in enumerate(results.rounds):
-            path = cell_folder(evaluations, method, seed, k) / "samples.safetensors"
+            path = cell_folder(evaluations, method if k else BASE, seed, k) / SAMPLES_FILE
             tensors, facts = read_tensors(path)
             axes = grid[row][column]
             axes.imshow(_tile(tensors[name].numpy(), facts["shape"]), cmap="gray_r", vmin=-1, vmax=1)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from reflowbench.core.config import EvaluateParams, MethodsParams, PairsParams, RoundParams
+from reflowbench.core.flow.schemes import ADAPTIVE
+from reflowbench.core.params import EvaluateParams, PairsParams, RoundParams
 from reflowbench.results.statistics import Interval
 from reflowbench.results.summary import BASELINE, Results
 
 FD = "frechet_distance"
 VARIANCE = "variance_ratio"
+_NOISE_LAW = ("inverted_norm", "inverted_ks_norm", "inverted_ks_coordinates", "inverted_correlation")
 
 
 @dataclass(frozen=True)
@@ -19,8 +22,8 @@ class Settings:
 
     round: RoundParams
     pairs: PairsParams
-    methods: MethodsParams
     evaluate: EvaluateParams
+    methods: Mapping[str, Mapping[str, Any]]
 
 
 def render(results: Results, settings: Settings) -> str:
@@ -36,6 +39,7 @@ def render(results: Results, settings: Settings) -> str:
     few, many, last = results.nfes[0], results.nfes[-1], results.rounds[-1]
     features, n = results.conditions(FD)
     accuracy = results.per_seed(results.methods[0], 0, "classifier_accuracy")[0]
+    inversion = results.conditions("inverted_norm")[1]
     sections = [
         f"# Model collapse in Reflow: profile `{results.table['profile'].iloc[0]}`",
         _verdicts(results),
@@ -45,12 +49,12 @@ def render(results: Results, settings: Settings) -> str:
         _settings(results, settings),
         f"## Frechet distance by round ({results.solver}, NFE {many})",
         _round_table(results, lambda m, k: results.over_seeds(m, k, FD, many)),
-        f"Real against real: {results.floor(FD):.3g} ({n} real images drawn with replacement, against all).",
+        f"Real against real: {results.floor(FD):.3g} ({n} training images drawn with replacement, against all).",
         f"## Frechet distance by round in few steps ({results.solver}, NFE {few})",
         _round_table(results, lambda m, k: results.over_seeds(m, k, FD, few)),
         f"## Frechet distance by NFE (base, and round {last})",
         _nfe_table(results),
-        f"dopri5 chooses its own steps (tolerance {settings.evaluate.adaptive_tolerance:g}); mean NFE in brackets.",
+        f"{ADAPTIVE} chooses its own steps (tolerance {settings.evaluate.adaptive_tolerance:g}); mean NFE in brackets.",
         "![Frechet distance by NFE](figures/fd_by_nfe.png)",
         f"## Sample variance relative to real ({results.solver}, NFE {many})",
         _round_table(results, lambda m, k: results.over_seeds(m, k, VARIANCE, many)),
@@ -61,7 +65,19 @@ def render(results: Results, settings: Settings) -> str:
         "cubic kernel, on features scaled to unit mean square of the real ones.",
         f"## Straightness by round (0: straight; {results.solver}, NFE {many})",
         _round_table(results, lambda m, k: results.over_seeds(m, k, "straightness", many)),
-        "## Cost of a round",
+        f"## Inversion (base, and round {last})",
+        _inversion_table(results),
+        f"{inversion} real training images and as many samples are inverted and generated again, by Heun at "
+        f"{settings.evaluate.inversion_steps} steps; error: root mean square difference per pixel. The rest compares "
+        "the real images' noise with N(0, I), on which it would be: norm |z|^2 / dim 1; Kolmogorov-Smirnov distances of "
+        f"|z|^2 to its chi-square law and of the coordinates to N(0, 1) 0; correlation between coordinates (root mean "
+        f"square) {inversion**-0.5:.2g}.",
+        f"## Memorization (base, and round {last}; {results.solver}, NFE {many})",
+        _memorization_table(results),
+        f"Held-out images lie at a median distance of {results.floor('nearest_training_distance'):.3g} from the "
+        "nearest training image. The share compares equal numbers of training and held-out images: 0.5 for a model that treats "
+        "both alike, 1 for one that copies.",
+        "## Cost of a round: network evaluations per update and pair of the batch",
         _cost_table(results),
         "## Samples",
         "![Samples from the same noise](figures/samples.png)",
@@ -75,25 +91,29 @@ def _conditions(results: Results, settings: Settings, features: str, n: int, acc
         f"Conditions: {seeds} seed{'s' if seeds > 1 else ''}; `mean ± half width` of the 95 % Student-t interval "
         f"over seeds; EMA weights; {n} samples from the same noise for all models of a seed, rounded to grey levels; "
         f"Frechet distance (FD, not FID) in the features of a classifier of the data set (accuracy on held-out images "
-        f"{accuracy:.1%}) against all real images. Every method gets the same updates in a round "
+        f"{accuracy:.1%}) against all training images. Every method gets the same updates in a round "
         f"({settings.round.steps} steps of {settings.round.batch} pairs, learning rate {settings.round.lr:g} "
-        f"{settings.round.schedule}, loss {settings.round.loss}). All numbers: [results.csv](results.csv)."
+        f"{settings.round.schedule}, loss {settings.round.loss}, times {settings.round.times}). "
+        "All numbers: [results.csv](results.csv)."
     )
 
 
 def _settings(results: Results, settings: Settings) -> str:
     pairs = settings.pairs
     made = f"{pairs.solver} with {pairs.steps} steps"
-    lines = {
-        "reflow": f"{pairs.n} synthetic pairs a round, by {made}",
-        "rca": f"the same, and inverted pairs of all real images by {made}",
-        "ocar": "pairs made online",
-    }
-    rows = []
+    lines = [f"Stored pairs: {pairs.n} synthetic ones a round, and the noise of every real image, by {made}.", ""]
     for method in results.methods:
-        values = getattr(settings.methods, method).model_dump()
-        rows.append(f"- **{method}**: {lines[method]}" + "".join(f"; {key} {value}" for key, value in values.items()))
-    return "\n".join(rows)
+        values = ", ".join(f"{key} {value}" for key, value in _leaves(settings.methods[method]))
+        lines.append(f"- **{method}**: {values or 'no parameters'}")
+    return "\n".join(lines)
+
+
+def _leaves(block: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in block.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
 
 
 def _verdicts(results: Results) -> str:
@@ -137,11 +157,9 @@ def _round_table(results: Results, cell: Callable[[str, int], Interval]) -> str:
 
 
 def _nfe_table(results: Results) -> str:
-    last = results.rounds[-1]
-    header = ["model", *(f"NFE {nfe}" for nfe in results.nfes), "dopri5"]
-    models = [("base", results.methods[0], 0)] + [(f"{m}, k = {last}", m, last) for m in results.methods]
+    header = ["model", *(f"NFE {nfe}" for nfe in results.nfes), ADAPTIVE]
     rows = []
-    for label, method, k in models:
+    for label, method, k in _models(results):
         fixed = [str(results.over_seeds(method, k, FD, nfe)) for nfe in results.nfes]
         adaptive = f"{results.over_seeds(method, k, FD, -1)} ({results.adaptive_nfe(method, k):.0f})"
         rows.append([label, *fixed, adaptive])
@@ -149,9 +167,30 @@ def _nfe_table(results: Results) -> str:
 
 
 def _cost_table(results: Results) -> str:
-    header = [
-        "method",
-        "network evaluations for pairs, per pair and update",
-        "training passes, per pair and update",
-    ]
-    return _table(header, [[m, f"{results.evaluations_per_update(m):.3g}", "1"] for m in results.methods])
+    header = ["method", "updates", "training", "noise to image", "image to noise"]
+    rows = []
+    for method in results.methods:
+        pairs = [f"{results.evaluations_per_update(method, kind):.3g}" for kind in ("forward", "inversion")]
+        updates = results.per_seed(method, results.rounds[-1], "updates")[0]
+        rows.append([method, f"{updates:g}", "1", *pairs])
+    return _table(header, rows)
+
+
+def _inversion_table(results: Results) -> str:
+    names = ("reconstruction_error_real", "reconstruction_error_synthetic", *_NOISE_LAW)
+    header = ["model", "error real", "error synthetic", "norm", "KS norm", "KS coordinates", "correlation"]
+    rows = [[label, *(str(results.over_seeds(m, k, name)) for name in names)] for label, m, k in _models(results)]
+    return _table(header, rows)
+
+
+def _memorization_table(results: Results) -> str:
+    header = ["model", "median distance to the nearest training image", "share closer to training than to held-out"]
+    nfe, names = results.nfes[-1], ("nearest_training_distance", "closer_to_training")
+    rows = [[label, *(str(results.over_seeds(m, k, name, nfe)) for name in names)] for label, m, k in _models(results)]
+    return _table(header, rows)
+
+
+def _models(results: Results) -> list[tuple[str, str, int]]:
+    """Label, method and round of the base model and of every method's last model."""
+    last = results.rounds[-1]
+    return [("base", results.methods[0], 0)] + [(f"{m}, k = {last}", m, last) for m in results.methods]

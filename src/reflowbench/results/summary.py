@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from reflowbench.core.flow.schemes import ADAPTIVE
 from reflowbench.results.statistics import Interval, interval, slope
 
 BASELINE = "reflow"
-ADAPTIVE = "dopri5"
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,15 @@ class Results:
 
     @property
     def nfes(self) -> list[int]:
-        """NFE values of the fixed-step solver, ascending."""
-        fixed = self.table[(self.table["nfe"] > 0) & (self.table["solver"] != ADAPTIVE)]
+        """NFE values of the fixed-step solver's samples, ascending."""
+        fixed = self.table[(self.table["metric"] == "frechet_distance") & (self.table["solver"] != ADAPTIVE)]
         return sorted(int(nfe) for nfe in fixed["nfe"].unique())
 
     @property
     def solver(self) -> str:
         """The fixed-step solver."""
-        solvers = set(self.table["solver"]) - {"", ADAPTIVE}
-        return str(sorted(solvers)[0])
+        samples = self.table[(self.table["metric"] == "frechet_distance") & (self.table["solver"] != ADAPTIVE)]
+        return str(samples["solver"].iloc[0])
 
     def conditions(self, metric: str) -> tuple[str, int]:
         """Features and sample count that a metric was measured with."""
@@ -102,11 +102,19 @@ class Results:
         values: Sequence[float] = self.table[self.table["metric"] == f"{metric}_floor"]["value"].tolist()
         return sum(values) / len(values)
 
-    def evaluations_per_update(self, method: str) -> float:
-        """Network evaluations for pairs per optimizer update and pair of the batch, mean over rounds and seeds."""
+    def evaluations_per_update(self, method: str, kind: str) -> float:
+        """Network evaluations for pairs per optimizer update and pair of the batch, mean over rounds and seeds.
+
+        Args:
+            method: Method.
+            kind: `forward` (noise to image) or `inversion` (image to noise).
+
+        Returns:
+            The mean.
+        """
         trained = self.table[(self.table["method"] == method) & (self.table["round"] > 0)]
         total = trained.groupby("metric")["value"].sum()
-        return float(total["pair_evaluations"] / total["train_evaluations"])
+        return float(total[f"{kind}_evaluations"] / total["train_evaluations"])
 
 
 def summarize(results: Results, profile: str) -> dict[str, Any]:
@@ -142,7 +150,8 @@ def summarize(results: Results, profile: str) -> dict[str, Any]:
             f"{fd}_growth_per_round": _interval(results.growth(method, fd, many)),
             f"{fd}_nfe{few}": _interval(results.over_seeds(method, last, fd, few)),
             "variance_ratio": _interval(results.over_seeds(method, last, "variance_ratio", many)),
-            "pair_evaluations_per_update": _number(results.evaluations_per_update(method)),
+            "forward_evaluations_per_update": _number(results.evaluations_per_update(method, "forward")),
+            "inversion_evaluations_per_update": _number(results.evaluations_per_update(method, "inversion")),
         }
         if method != BASELINE and BASELINE in results.methods:
             summary[method][f"{fd}_minus_{BASELINE}"] = _interval(results.against(method, BASELINE, fd, many))

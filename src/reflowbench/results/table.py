@@ -2,51 +2,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from reflowbench.core.artifacts import read_json
-from reflowbench.core.config import GridParams
 from reflowbench.core.errors import ReflowbenchError
+from reflowbench.core.evaluations import BASE, METRICS_FILE, cell_folder
+from reflowbench.core.params import GridParams
 
 COLUMNS = ["profile", "method", "seed", "round", "solver", "nfe", "features", "n_samples", "metric", "value"]
-METRICS_FILE = "metrics.json"
 
 
-def cell_folder(evaluations: Path, method: str, seed: int, k: int) -> Path:
-    """Folder of one evaluated model."""
-    return evaluations / method / f"s{seed}" / f"k{k}"
-
-
-def gather(evaluations: Path, grid: GridParams, profile: str) -> tuple[pd.DataFrame, list[str]]:
+def gather(
+    evaluations: Path, grid: GridParams, profile: str, bases: Mapping[str, str]
+) -> tuple[pd.DataFrame, list[str]]:
     """Read every cell of the grid into one table.
 
-    Folders of other cells, left over from a larger grid, are ignored and named.
+    Round 0 of every method is its base model, evaluated once. Folders of other cells, left over from a
+    larger grid, are ignored and named.
 
     Args:
         evaluations: Folder with one folder per evaluated model.
         grid: The cells that must be there.
         profile: Name that goes into the table.
+        bases: Folder of the base models that each method started from, by method; `base` where absent.
 
     Returns:
         The table with COLUMNS, in the order of the grid, and the left-over cell folders.
 
     Raises:
-        ReflowbenchError: If a cell is missing or damaged.
+        ReflowbenchError: If a cell is missing or damaged, or methods were trained for unequal updates.
     """
     rows: list[dict[str, Any]] = []
     expected = set()
     for method in grid.methods:
         for seed in grid.seeds:
-            for k in grid.ks:
-                folder = cell_folder(evaluations, method, seed, k)
+            for k in (0, *grid.ks):
+                folder = cell_folder(evaluations, method if k else bases.get(method, BASE), seed, k)
                 expected.add(folder)
                 cell = {"profile": profile, "method": method, "seed": seed, "round": k}
                 rows += [cell | row for row in _rows(folder)]
     found = {path.parent for path in evaluations.glob(f"*/s*/k*/{METRICS_FILE}")}
-    return pd.DataFrame(rows, columns=COLUMNS), sorted(str(path) for path in found - expected)
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    _refuse_unequal_updates(table)
+    return table, sorted(str(path) for path in found - expected)
+
+
+def _refuse_unequal_updates(table: pd.DataFrame) -> None:
+    """A difference between methods must come from their couplings, not from their training's length."""
+    updates = table[(table["metric"] == "updates") & (table["round"] > 0)]
+    for round_, cells in updates.groupby("round"):
+        if cells["value"].nunique() > 1:
+            counts = cells.groupby("method")["value"].unique().map(lambda values: [int(value) for value in values])
+            raise ReflowbenchError(
+                f"round {round_} was trained for unequal updates ({counts.to_dict()}): no comparison; run `dvc repro`, "
+                "which trains every method for round.steps"
+            )
 
 
 def _rows(folder: Path) -> list[dict[str, Any]]:

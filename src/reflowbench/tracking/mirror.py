@@ -178,7 +178,7 @@ class Mirror:
         run = self.known.get(key)
         if run and run.info.status == FINISHED:
             return key, run.info.run_id
-        evaluated = name.startswith(f"{records.EVALUATION}@")
+        evaluated = name.startswith(records.EVALUATIONS)
         points = records.evaluation_points(entry, self.rows) if evaluated else []
         # A cell of a grid that has since shrunk stays in dvc.lock, but not in the results.
         waits = evaluated and not points

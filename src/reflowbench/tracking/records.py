@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from reflowbench.core.errors import ReflowbenchError
+from reflowbench.core.evaluations import BASE
+from reflowbench.core.flow.schemes import ADAPTIVE
 from reflowbench.tracking.lock import Entry
 
-ADAPTIVE = "dopri5"
-EVALUATION = "evaluate"
+EVALUATIONS = ("evaluate@", "evaluate_base@")
 TREND = "frechet_distance"
 UNKNOWN = "unknown"
 
@@ -164,7 +165,8 @@ def evaluation_points(entry: Entry, rows: Sequence[Row]) -> list[Point]:
     several = _several_features(rows)
     points = []
     for row in rows:
-        if {"method": row.method, "seed": str(row.seed), "round": str(row.round)} != wanted:
+        method = row.method if row.round else BASE  # every method's round 0 is the base model, evaluated once
+        if {"method": method, "seed": str(row.seed), "round": str(row.round)} != wanted:
             continue
         fixed_nfe = str(row.nfe) if row.solver and row.solver != ADAPTIVE else ""
         parts = (row.metric, row.solver, fixed_nfe, row.features if several else "")

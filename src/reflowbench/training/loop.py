@@ -11,12 +11,14 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from reflowbench.core.config import OptimParams, group_path
+from reflowbench.core.config import group_path
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.flow.loss import velocity_loss
+from reflowbench.core.flow.times import draw_times
+from reflowbench.core.optimizer import Adam
+from reflowbench.core.params import OptimParams
 from reflowbench.core.randomness import generator
-from reflowbench.couplings.base import Coupling, Networks
-from reflowbench.training.optimizer import Adam
+from reflowbench.couplings.shared.base import Coupling, Networks, Spent
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,9 @@ class Trainer:
             round_: Round number (0: base); with the seed it fixes the drawn times.
         """
         self.ema = copy.deepcopy(network).eval().requires_grad_(False)
+        start = copy.deepcopy(self.ema)
         self._network = network.train()
+        self._networks = Networks(self._network, self.ema, start)
         self._coupling = coupling
         self._params = params
         self._seed = seed
@@ -75,9 +79,8 @@ class Trainer:
         weights, averages = list(self._network.parameters()), list(self.ema.parameters())
         optimizer = Adam(weights)
         update_average = get_ema_multi_avg_fn(self._params.ema)  # type: ignore[no-untyped-call]
-        networks = Networks(self._network, self.ema)
         for number in range(self._params.steps):
-            loss = self._loss(number, networks)
+            loss = self._loss(number)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             norm = nn.utils.clip_grad_norm_(weights, self._params.clip)
@@ -92,10 +95,11 @@ class Trainer:
             update_average(averages, weights, 0)
             self._steps.append(step)
             yield step
+        self._coupling.finish(self._networks)
 
-    def _loss(self, number: int, networks: Networks) -> torch.Tensor:
-        x0, x1 = self._coupling.batch(number, networks)
-        t = torch.rand(len(x0), generator=generator(self._seed, "times", self._round, number))
+    def _loss(self, number: int) -> torch.Tensor:
+        x0, x1 = self._coupling.batch(number, self._networks)
+        t = draw_times(self._params.times, len(x0), generator(self._seed, "times", self._round, number))
         return velocity_loss(self._network, x0, x1, t, self._params.loss)
 
     def _lr_factor(self, number: int) -> float:
@@ -105,23 +109,26 @@ class Trainer:
             warm *= (1 + math.cos(math.pi * number / self._params.steps)) / 2
         return warm
 
-    def facts(self, stored_pair_evaluations: int = 0) -> dict[str, float]:
+    def facts(self, stored: Spent | None = None) -> dict[str, float]:
         """Sum up the run: what it cost and how it ended.
 
         Args:
-            stored_pair_evaluations: Network evaluations that the stored pairs cost before the run.
+            stored: Network evaluations that the stored pairs cost before the run.
 
         Returns:
-            steps; final_loss (mean over the last tenth of the steps); mean_gradient_norm (before
-            clipping); train_evaluations (forward passes) and pair_evaluations (network evaluations
-            for pairs), both counted in samples.
+            updates; final_loss (mean over the last tenth of them); mean_gradient_norm (before clipping);
+            and network evaluations counted in samples: train_evaluations (each is a forward and a
+            backward pass), forward_evaluations (from noise to image) and inversion_evaluations (from
+            image to noise).
         """
+        stored, online = stored or Spent(), self._coupling.spent
         losses = [step.loss for step in self._steps]
         tail = losses[-max(1, len(losses) // 10) :]
         return {
-            "steps": len(losses),
+            "updates": len(losses),
             "final_loss": sum(tail) / len(tail),
             "mean_gradient_norm": sum(step.gradient_norm for step in self._steps) / len(losses),
             "train_evaluations": len(losses) * self._params.batch,
-            "pair_evaluations": stored_pair_evaluations + self._coupling.evaluations,
+            "forward_evaluations": stored.forward + online.forward,
+            "inversion_evaluations": stored.inversion + online.inversion,
         }

@@ -4,37 +4,40 @@ from __future__ import annotations
 
 import torch
 
-from reflowbench.core.config import DataParams
 from reflowbench.core.data import digits
 from reflowbench.core.data.images import ImageSet
 from reflowbench.core.errors import ReflowbenchError
+from reflowbench.core.params import DataParams
 from reflowbench.core.randomness import generator
 
 _SPREAD = 256
 _SOURCES = {"digits": (digits.load_digits, digits.SHAPE, digits.LEVELS)}
 
 
-def load_images(params: DataParams) -> ImageSet:
-    """Read the images that the parameters name and scale them to [-1, 1].
+def load_images(params: DataParams) -> tuple[ImageSet, ImageSet]:
+    """Read the images that the parameters name, scale them to [-1, 1] and hold a share of them out.
 
     With dequantisation each pixel is spread uniformly over its grey level, once and for all: without
     it the pixels that never vary give the data a singular covariance, and inverted noise collapses
     to a constant there.
 
     Args:
-        params: Source, how many images of it, and whether to dequantise.
+        params: Source, how many images of it, the share to hold out, and whether to dequantise.
 
     Returns:
-        The image set.
+        The images to train on, and those that no model sees, drawn at random.
 
     Raises:
-        ReflowbenchError: If the source is missing, or smaller than `data.n_train`.
+        ReflowbenchError: If the source is missing or smaller than `data.n_images`, or a part would be empty.
     """
     read, shape, levels = _SOURCES[params.source]
     grey, labels = read()
-    n = len(grey) if params.n_train is None else params.n_train
+    n = len(grey) if params.n_images is None else params.n_images
     if n > len(grey):
-        raise ReflowbenchError(f"data.n_train = {n}: the source {params.source} has only {len(grey)} images")
+        raise ReflowbenchError(f"data.n_images = {n}: the source {params.source} has only {len(grey)} images")
+    n_heldout = int(params.heldout * n)
+    if not 0 < n_heldout < n:
+        raise ReflowbenchError(f"data.heldout = {params.heldout}: holds out {n_heldout} of {n} images; want 1 or more")
     pixels = grey[:n].float()
     if params.dequantize:
         # On a grid strictly inside the level: float32 rounding can then not reach the next one.
@@ -42,4 +45,9 @@ def load_images(params: DataParams) -> ImageSet:
         pixels = (pixels + (spread + 0.5) / _SPREAD) / levels
     else:
         pixels = pixels / (levels - 1)
-    return ImageSet(pixels * 2 - 1, labels[:n].clone(), shape, levels, params.dequantize)
+    order = torch.randperm(n, generator=generator(0, "held-out split"))
+    train, heldout = (
+        ImageSet(pixels[rows] * 2 - 1, labels[rows], shape, levels, params.dequantize)
+        for rows in (order[n_heldout:], order[:n_heldout])
+    )
+    return train, heldout

@@ -7,15 +7,14 @@ one batch may go different ways.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.flow.path import Velocity
+from reflowbench.core.flow.schemes import ADAPTIVE, FixedSolver
 
-FixedSolver = Literal["euler", "heun", "rk4"]
 _Step = Callable[[Velocity, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 """(v, x, t, t_next) -> x at t_next; times of shape (1,), or (n,) where rows go different ways."""
 
@@ -40,44 +39,56 @@ def _rk4(v: Velocity, x: torch.Tensor, t: torch.Tensor, t_next: torch.Tensor) ->
     return x + dt / 6 * (a + 2 * b + 2 * c + d)
 
 
-_STEPS: dict[str, tuple[_Step, int]] = {"euler": (_euler, 1), "heun": (_heun, 2), "rk4": (_rk4, 4)}
-
-
-def nfe_per_step(solver: FixedSolver) -> int:
-    """Network evaluations per sample in one step of a fixed-step solver (also its order)."""
-    return _STEPS[solver][1]
+_STEPS: dict[FixedSolver, _Step] = {"euler": _euler, "heun": _heun, "rk4": _rk4}
 
 
 def trajectory(
-    velocity: Velocity, x: torch.Tensor, solver: FixedSolver, steps: int, *, backward: bool | torch.Tensor = False
+    velocity: Velocity,
+    x: torch.Tensor,
+    solver: FixedSolver,
+    times: int | Sequence[float],
+    *,
+    backward: bool | torch.Tensor = False,
 ) -> Iterator[torch.Tensor]:
-    """Solve the flow on `steps` equal time steps, yielding the state after each.
+    """Solve the flow step by step, yielding the state after each.
 
     Args:
         velocity: The field v(x, t).
         x: Start, shape (n, dim): noise if forward, data if backward.
         solver: Euler (order 1), Heun (2) or the classical Runge-Kutta scheme (4).
-        steps: Number of steps; the NFE is steps * nfe_per_step(solver).
-        backward: Integrate from t = 1 to t = 0; a boolean tensor of shape (n,) decides row by row.
+        times: Number of equal steps; or the time grid, ascending from 0 to 1. The NFE is the number of
+            steps times NFE_PER_STEP[solver].
+        backward: Go through the grid from t = 1 to t = 0; a boolean tensor of shape (n,) decides row by row.
 
     Yields:
         The state after each step, shape (n, dim). No gradient is kept.
+
+    Raises:
+        ReflowbenchError: If a time grid does not ascend from 0 to 1.
     """
-    step, _ = _STEPS[solver]
+    grid = [i / times for i in range(times + 1)] if isinstance(times, int) else list(times)
+    if len(grid) < 2 or grid[0] != 0 or grid[-1] != 1 or any(b <= a for a, b in itertools.pairwise(grid)):
+        raise ReflowbenchError(f"time grid {grid}: want at least one step, ascending from 0 to 1")
+    step = _STEPS[solver]
     reverse = torch.as_tensor(backward, device=x.device).reshape(-1)
-    grid = [torch.where(reverse, 1 - i / steps, i / steps).to(x.dtype) for i in range(steps + 1)]
-    for t, t_next in itertools.pairwise(grid):
+    along = [torch.where(reverse, b, a).to(x.dtype) for a, b in zip(grid, reversed(grid), strict=True)]
+    for t, t_next in itertools.pairwise(along):
         with torch.inference_mode():
             x = step(velocity, x, t, t_next)
         yield x
 
 
 def solve(
-    velocity: Velocity, x: torch.Tensor, solver: FixedSolver, steps: int, *, backward: bool | torch.Tensor = False
+    velocity: Velocity,
+    x: torch.Tensor,
+    solver: FixedSolver,
+    times: int | Sequence[float],
+    *,
+    backward: bool | torch.Tensor = False,
 ) -> torch.Tensor:
     """End point of `trajectory`, shape (n, dim), as an ordinary tensor (usable in training)."""
     end = x
-    for end in trajectory(velocity, x, solver, steps, backward=backward):  # noqa: B007
+    for end in trajectory(velocity, x, solver, times, backward=backward):  # noqa: B007
         pass
     return end.clone()
 
@@ -113,10 +124,10 @@ def solve_adaptive(
     options = {"step_t": times[-1:]}
     try:
         with torch.no_grad():
-            path = odeint(field, x, times, rtol=tolerance, atol=tolerance, method="dopri5", options=options)
+            path = odeint(field, x, times, rtol=tolerance, atol=tolerance, method=ADAPTIVE, options=options)
     except AssertionError as error:  # how torchdiffeq says that a step is too small or a value not finite
         raise ReflowbenchError(
-            f"dopri5 cannot solve the flow ({error}): the model has diverged (lower round.lr or base.lr), or "
+            f"{ADAPTIVE} cannot solve the flow ({error}): the model has diverged (lower round.lr or base.lr), or "
             f"evaluate.adaptive_tolerance = {tolerance} is too small for float32"
         ) from None
     return path[-1].clone(), nfe

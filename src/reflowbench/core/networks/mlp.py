@@ -7,7 +7,7 @@ import math
 import torch
 from torch import nn
 
-from reflowbench.core.config import NetworkParams
+from reflowbench.core.params import NetworkParams
 
 
 class ResidualBlock(nn.Module):

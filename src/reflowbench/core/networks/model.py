@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from torch import nn
 
 from reflowbench.core.artifacts import atomic, read_json, write_json
-from reflowbench.core.config import NetworkParams
 from reflowbench.core.networks import registry
+from reflowbench.core.params import NetworkParams
 
 WEIGHTS = "model.safetensors"
 FACTS = "train.json"
+CARRIED = "carried"
 
 
-def save_model(folder: Path, network: nn.Module, params: NetworkParams, dim: int, facts: Mapping[str, float]) -> None:
+def save_model(
+    folder: Path,
+    network: nn.Module,
+    params: NetworkParams,
+    dim: int,
+    facts: Mapping[str, float],
+    carry: Callable[[Path], None],
+) -> None:
     """Write a model folder, whole or not at all.
 
     Args:
@@ -24,11 +32,13 @@ def save_model(folder: Path, network: nn.Module, params: NetworkParams, dim: int
         params: How to rebuild it.
         dim: Values per image.
         facts: What the run cost and how it ended.
+        carry: Makes a folder for what the next round takes over, or does nothing.
     """
     with atomic(folder) as temporary:
         temporary.mkdir()
         registry.save(temporary / WEIGHTS, network, params, dim)
         write_json(temporary / FACTS, dict(facts))
+        carry(temporary / CARRIED)
 
 
 def load_model(folder: Path) -> tuple[nn.Module, NetworkParams, int]:
@@ -60,3 +70,9 @@ def load_facts(folder: Path) -> dict[str, float]:
     """
     facts: dict[str, float] = read_json(folder / FACTS)
     return facts
+
+
+def carried(folder: Path) -> Path | None:
+    """What the run behind a model folder left for the next round; None if nothing."""
+    path = folder / CARRIED
+    return path if path.is_dir() else None

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from reflowbench.core.artifacts import read_tensors, write_tensors
-from reflowbench.core.config import NetworkParams
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.networks.mlp import MLP
+from reflowbench.core.params import NetworkParams
 from reflowbench.core.randomness import generator
 
 _NETWORKS = {"mlp": MLP}

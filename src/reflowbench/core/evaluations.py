@@ -1,0 +1,15 @@
+"""Where the evaluation of a model lies, for those who write it and those who read it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+METRICS_FILE = "metrics.json"
+SAMPLES_FILE = "samples.safetensors"
+BASE = "base"
+"""Folder of the base models, beside those of the methods."""
+
+
+def cell_folder(evaluations: Path, method: str, seed: int, k: int) -> Path:
+    """Folder of one evaluated model."""
+    return evaluations / method / f"s{seed}" / f"k{k}"

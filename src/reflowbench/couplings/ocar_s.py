@@ -1,0 +1,51 @@
+"""OCAR-S: OCAR whose real images are inverted by a reverse SDE (Zhu et al. 2024, arXiv 2412.08175)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+
+from reflowbench.core.flow.path import Velocity
+from reflowbench.core.flow.schemes import NFE_PER_STEP
+from reflowbench.core.flow.sde import SdeKind, reverse_sde
+from reflowbench.core.flow.solvers import solve
+from reflowbench.core.randomness import noise
+from reflowbench.couplings.shared.base import Inputs, Pairs
+from reflowbench.couplings.shared.online import Online, OnlineParams
+from reflowbench.couplings.shared.registry import Method
+
+
+class OcarSParams(OnlineParams):
+    """OCAR's parameters, and the SDE's; `solver` makes the synthetic pairs, the SDE is solved by Euler-Maruyama."""
+
+    sde: SdeKind
+    noise_scale: Annotated[float, Field(ge=0)] = Field(description="s; published: 0.001")
+    jitter: Annotated[float, Field(ge=0, lt=1)] = Field(description="relative spread of a step; published: 0.1")
+
+
+class OcarS(Online):
+    """OCAR with noise in the inversion. The SDE takes as many network evaluations as the ODE solver."""
+
+    name = "ocar_s"
+
+    def __init__(self, params: OcarSParams, inputs: Inputs) -> None:
+        super().__init__(params, inputs)
+        self._params = params
+
+    def _solve(self, velocity: Velocity, z: torch.Tensor, images: torch.Tensor, first: int) -> Pairs:
+        p, r = self._params, self._inputs
+        nfe = p.steps * NFE_PER_STEP[p.solver]
+        self.spent.forward += len(z) * nfe
+        self.spent.inversion += len(images) * nfe
+
+        def normals(purpose: str, step: int) -> torch.Tensor:
+            rows = range(first, first + len(images))
+            return noise(r.seed, f"sde {purpose} {step}", r.round, rows, r.images.dim if purpose == "noise" else 1)
+
+        made = solve(velocity, z, p.solver, p.steps)
+        return made, reverse_sde(velocity, images, nfe, normals, p.noise_scale, p.jitter, p.sde)
+
+
+METHOD = Method(OcarSParams, OcarS)

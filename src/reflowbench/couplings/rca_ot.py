@@ -1,0 +1,67 @@
+"""RCA with a corrected noise law: fresh N(0, I) noise, optimally assigned to the inverted noise."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+
+from reflowbench.core.params import PositiveInt, PotentialParams
+from reflowbench.core.randomness import noise
+from reflowbench.couplings.shared.base import Inputs, Networks, Pairs, join
+from reflowbench.couplings.shared.inverted import MixParams
+from reflowbench.couplings.shared.mixed import Mixed
+from reflowbench.couplings.shared.registry import Method
+from reflowbench.pairs.assignment import assigned_noise
+from reflowbench.pairs.potential import Potential, fit_potential
+
+
+class RcaOtParams(MixParams):
+    """RCA's parameters, and how fresh noise is assigned to the inverted one."""
+
+    assignment: Literal["dataset", "semidiscrete"]
+    noises: PositiveInt = Field(description="fresh noises per image (dataset)")
+    chunk: Annotated[int, Field(ge=0)] = Field(description="images assigned together; 0: all (dataset)")
+    potential: PotentialParams
+
+
+class RcaOt(Mixed):
+    """Real images paired with fresh noise that lies near the noise the reverse flow gives them.
+
+    Inverted noise of real images is not N(0, I), so RCA trains on noise that sampling never draws.
+    Here the law is exact by construction, and the optimal assignment keeps the pairs nearly as
+    straight. `dataset` assigns `noises` fresh noises to each image whenever the pairs are rebuilt;
+    `semidiscrete` fits a transport potential instead and pairs every step's fresh noise by it.
+    """
+
+    def __init__(self, params: RcaOtParams, inputs: Inputs) -> None:
+        self._params = params
+        self._potential: Potential | None = None
+        super().__init__(params, inputs, self._correct)
+
+    def _correct(self, inverted: torch.Tensor, rebuilt: int) -> torch.Tensor:
+        p, r = self._params, self._inputs
+        if p.assignment == "semidiscrete":
+            self._potential = fit_potential(inverted, p.potential, r.seed, r.round)
+            return inverted
+        return assigned_noise(inverted, r.seed, f"rca_ot noise {rebuilt}", r.round, p.noises, p.chunk)
+
+    def batch(self, step: int, networks: Networks) -> Pairs:
+        """See `Coupling.batch`."""
+        x0, x1 = super().batch(step, networks)
+        if self._potential is None:
+            return x0, x1
+        r, n_real = self._inputs, self._n_real
+        first = step * r.batch
+        fresh = noise(r.seed, "rca_ot noise", r.round, range(first, first + n_real), r.images.dim)
+        synthetic = len(x0) - n_real
+        return join((x0[:synthetic], x1[:synthetic]), (fresh, r.images.images[self._potential.match(fresh)]))
+
+
+METHOD = Method(
+    RcaOtParams,
+    RcaOt,
+    stored=frozenset({"synthetic", "inverted"}),
+    regenerates=True,
+)

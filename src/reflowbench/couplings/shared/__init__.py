@@ -1,0 +1,1 @@
+"""What couplings share: their interface, the registry, and pairs that several methods use."""

@@ -1,0 +1,105 @@
+"""Pairs made online by the network being trained, nothing stored."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from reflowbench.core.errors import ReflowbenchError
+from reflowbench.core.flow.path import Velocity
+from reflowbench.core.flow.schemes import NFE_PER_STEP, FixedSolver
+from reflowbench.core.flow.solvers import solve
+from reflowbench.core.params import Fraction, Group, PositiveInt
+from reflowbench.core.randomness import noise
+from reflowbench.couplings.shared.base import Coupling, Inputs, Networks, Pairs, join
+from reflowbench.pairs.assignment import assign
+
+
+class OnlineParams(Group):
+    """Pairs made online."""
+
+    real_fraction: Fraction
+    source: Literal["round_start", "raw", "ema"]
+    solver: FixedSolver
+    steps: PositiveInt
+    replay: PositiveInt
+    reassign: bool
+
+
+class Online(Coupling):
+    """Synthetic and inverted real pairs from the current network.
+
+    With replay r a batch is r groups of which one is made anew each step, so that every pair is
+    used r times and costs 1/r of its network evaluations per update; r = 1 is the published method.
+    With `reassign` the inverted noise of a group is replaced by fresh noise, optimally assigned to it.
+    """
+
+    name = "ocar"
+
+    def __init__(self, params: OnlineParams, inputs: Inputs) -> None:
+        """Prepare a round.
+
+        Args:
+            params: The method's block.
+            inputs: What the round hands over.
+
+        Raises:
+            ReflowbenchError: If the replay does not divide the batch.
+        """
+        super().__init__()
+        if inputs.batch % params.replay:
+            raise ReflowbenchError(
+                f"methods.{self.name}.replay = {params.replay}: must divide round.batch = {inputs.batch}, "
+                "since that share of the batch is made anew each step"
+            )
+        self._replay, self._online, self._inputs = params.replay, params, inputs
+        self._groups: list[Pairs] = []
+
+    def batch(self, step: int, networks: Networks) -> Pairs:
+        """See `Coupling.batch`."""
+        velocity = networks.velocity(self._online.source)
+        if not self._groups:
+            self._groups = [self._fresh(velocity, step, group) for group in range(self._replay)]
+        else:
+            group = step % self._replay
+            self._groups[group] = self._fresh(velocity, step, group)
+        return join(*self._groups)
+
+    def _fresh(self, velocity: Velocity, step: int, group: int) -> Pairs:
+        """One group of the batch; over all groups the real pairs add up to int(lambda * batch)."""
+        r, p = self._inputs, self._online
+        size = r.batch // p.replay
+        real_in_batch = int(p.real_fraction * r.batch)
+        real = real_in_batch * (group + 1) // p.replay - real_in_batch * group // p.replay
+        first = step * r.batch + group * size
+        z = noise(r.seed, "online noise", r.round, range(first, first + size - real), r.images.dim)
+        images = r.images.images[r.draw(f"online real rows {group}", step, len(r.images), real)]
+        made, inverted = self._solve(velocity, z, images, first)
+        if p.reassign and real:
+            fresh = noise(r.seed, "online reassigned", r.round, range(first, first + real), r.images.dim)
+            inverted = fresh[assign(fresh, inverted)]
+        return torch.cat([z, inverted]), torch.cat([made.clamp(-1, 1), images])
+
+    def _solve(self, velocity: Velocity, z: torch.Tensor, images: torch.Tensor, first: int) -> Pairs:
+        """Images of noise, and noise of images. `first` numbers the group's first pair, for methods that draw."""
+        p = self._online
+        nfe = p.steps * NFE_PER_STEP[p.solver]
+        self.spent.forward += len(z) * nfe
+        self.spent.inversion += len(images) * nfe
+        backward = torch.arange(len(z) + len(images)) >= len(z)
+        ends = solve(velocity, torch.cat([z, images]), p.solver, p.steps, backward=backward)
+        return ends[: len(z)], ends[len(z) :]
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """The groups of the batch, and the cost so far."""
+        if not self._groups:
+            return {}
+        x0, x1 = join(*self._groups)
+        return {"x0": x0, "x1": x1, "cost": torch.tensor([self.spent.forward, self.spent.inversion])}
+
+    def restore(self, state: dict[str, torch.Tensor]) -> None:
+        """Take back what `state` returned."""
+        if state:
+            self._groups = list(zip(state["x0"].chunk(self._replay), state["x1"].chunk(self._replay), strict=True))
+            self.spent.forward, self.spent.inversion = state["cost"].tolist()

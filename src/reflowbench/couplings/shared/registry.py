@@ -1,0 +1,141 @@
+"""Methods by name: a method is a file of `couplings/` that defines METHOD."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from reflowbench.core.config import load_params, parse
+from reflowbench.core.errors import ReflowbenchError
+from reflowbench.core.params import Group, Params
+from reflowbench.couplings.shared.base import Coupling
+
+FOLDER = Path(__file__).parents[1]
+PairKind = Literal["synthetic", "inverted"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method of the grid.
+
+    Attributes:
+        params: Its parameter class; `methods.<name>` of params.yaml holds the values.
+        coupling: Makes its coupling from the parameters and the round's inputs.
+        stored: Kinds of stored pairs that it trains on.
+        regenerates: Whether it rebuilds stored pairs within a round, hence reads the `pairs` group.
+    """
+
+    params: type[Any]
+    coupling: Callable[..., Coupling]
+    stored: frozenset[PairKind] = frozenset()
+    regenerates: bool = False
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Stage groups of dvc.yaml that it passes through in a round."""
+        return {
+            frozenset[PairKind](): ("ocar",),
+            frozenset[PairKind](("synthetic",)): ("generate_pairs", "reflow"),
+            frozenset[PairKind](("synthetic", "inverted")): ("generate_pairs", "rca_regenerate", "rca"),
+        }[self.stored]
+
+
+STAGE_GROUPS = ("generate_pairs", "rca_regenerate", "reflow", "rca", "ocar")
+
+
+def names() -> list[str]:
+    """Methods that there are: the files of `couplings/`."""
+    return sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
+
+
+def load(name: str) -> Method:
+    """Import one method, and no other: a DVC stage depends on the file of the method it trains.
+
+    Args:
+        name: The method.
+
+    Returns:
+        What its file defines.
+
+    Raises:
+        ReflowbenchError: If there is no such method.
+    """
+    if name not in names():
+        raise ReflowbenchError(f"no method {name!r}; there are: {', '.join(names())}")
+    method: Method = importlib.import_module(f"reflowbench.couplings.{name}").METHOD
+    return method
+
+
+def stages_of(methods: list[str]) -> dict[str, list[str]]:
+    """Methods by stage group, for `grid.stages`: DVC's matrix cannot filter, so params.yaml lists them."""
+    passes = {method: load(method).stages for method in methods}
+    return {group: [m for m in methods if group in passes[m]] for group in STAGE_GROUPS}
+
+
+def check(params: Params, source: str) -> None:
+    """Check what depends on the methods: their blocks, the grid's methods and stages, and the chains of a study.
+
+    Args:
+        params: The whole of params.yaml.
+        source: Name of the file, for error messages.
+
+    Raises:
+        ReflowbenchError: If a method is unknown or lacks a block, a block is wrong, or `grid.stages` does not
+            follow from `grid.methods`.
+    """
+    for name, block in params.methods.items():
+        if name not in names():
+            raise ReflowbenchError(f"{source}: methods.{name}: no such method; there are: {', '.join(names())}")
+        parse(load(name).params, block, f"methods.{name}.", source)
+    known = list(params.chains) or list(params.methods)
+    for index, name in enumerate(params.grid.methods):
+        if name not in known:
+            raise ReflowbenchError(f"{source}: grid.methods.{index} = {name!r}: input should be one of {known}")
+    for name, chain in params.chains.items():
+        if chain.method not in params.methods:
+            raise ReflowbenchError(
+                f"{source}: chains.{name}.method = {chain.method!r}: input should be one of {list(params.methods)}"
+            )
+        method_params(params, chain.method, name, source)
+        for group in ("round", "pairs"):
+            common = getattr(params, group)
+            parse(type(common), common.model_dump() | getattr(chain, group), f"chains.{name}.{group}.", source)
+    expected = {} if params.chains else stages_of(list(params.grid.methods))
+    if params.grid.stages != expected:
+        raise ReflowbenchError(
+            f"{source}: grid.stages must be {expected} for methods {params.grid.methods}; "
+            "`reflowbench profile` writes it"
+        )
+
+
+def method_params(params: Params, name: str, chain: str | None, source: str) -> Group:
+    """Parameters of a method, or of a study's chain: its own values over those of its method.
+
+    Args:
+        params: The whole of the parameters.
+        name: The method.
+        chain: The chain; None outside a study.
+        source: Name of the file, for error messages.
+
+    Returns:
+        The typed block.
+
+    Raises:
+        ReflowbenchError: If the block or the chain is missing, or a value is wrong.
+    """
+    try:
+        own = params.chains[chain].params if chain else {}
+        values = params.methods[name] | own
+    except KeyError as missing:
+        raise ReflowbenchError(f"{source}: no block {missing}; profiles/ holds one per method and chain") from None
+    prefix = f"chains.{chain}.params." if chain else f"methods.{name}."
+    typed: Group = parse(load(name).params, values, prefix, source)
+    return typed
+
+
+def load_method_params(name: str, chain: str | None, path: Path) -> Group:
+    """`method_params` of a parameter file."""
+    return method_params(load_params(path), name, chain, str(path))
