@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from reflowbench.core.config import NetworkParams, PairsParams, RoundParams
 from reflowbench.core.data.images import ImageSet
 from reflowbench.core.networks import registry
-from reflowbench.couplings.base import Round
+from reflowbench.core.params import NetworkParams, PairsParams, RoundParams
+from reflowbench.couplings.shared.base import Inputs
 from reflowbench.pairs.generate import inverted_pairs, synthetic_pairs
 from reflowbench.pairs.store import StoredHalf, write_pairs
 
@@ -25,7 +25,7 @@ def round_params(**changes):
         "ema": 0.5,
         "clip": 1.0,
     }
-    return RoundParams(**(values | {"loss": "mse"} | changes))
+    return RoundParams(**(values | {"loss": "mse", "times": "uniform"} | changes))
 
 
 @pytest.fixture
@@ -43,17 +43,17 @@ def network(images):
 
 
 @pytest.fixture
-def round_(tmp_path, images, network):
+def inputs(tmp_path, images, network):
     """A round 2 of seed 5 with stored pairs of both kinds."""
     write_pairs(tmp_path / "synthetic", *synthetic_pairs(network, PAIRS, 5, 2, images.dim))
     write_pairs(tmp_path / "inverted", *inverted_pairs(network, images.images, PAIRS, 5, 2))
-    return Round(
+    return Inputs(
         seed=5,
         round=2,
         batch=24,
+        steps=8,
         images=images,
         pairs=PAIRS,
-        start=network,
         synthetic=StoredHalf(tmp_path / "synthetic"),
         inverted=StoredHalf(tmp_path / "inverted"),
         scratch=tmp_path,

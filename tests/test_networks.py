@@ -4,7 +4,7 @@ import torch
 from reflowbench.core.artifacts import write_tensors
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.networks import registry
-from reflowbench.core.networks.model import load_facts, load_model, save_model
+from reflowbench.core.networks.model import carried, load_facts, load_model, save_model
 from tests.conftest import NETWORK
 
 
@@ -31,12 +31,37 @@ def test_weights_depend_on_the_seed_and_not_on_global_state():
 
 
 def test_a_model_folder_round_trips(tmp_path, network):
-    save_model(tmp_path / "m", network, NETWORK, 16, {"steps": 3})
+    save_model(tmp_path / "m", network, NETWORK, 16, {"updates": 3}, lambda folder: None)
     loaded, params, dim = load_model(tmp_path / "m")
     x = torch.randn(4, 16)
     assert torch.equal(loaded(x, torch.rand(1, generator=torch.Generator().manual_seed(0))),
                        network(x, torch.rand(1, generator=torch.Generator().manual_seed(0))))  # fmt: skip
-    assert (params, dim, load_facts(tmp_path / "m")) == (NETWORK, 16, {"steps": 3})
+    assert (params, dim, load_facts(tmp_path / "m")) == (NETWORK, 16, {"updates": 3})
+
+
+def test_what_a_round_carries_lies_in_its_model_folder(tmp_path, network):
+    """A round that leaves something makes the folder itself; one that leaves nothing makes none."""
+
+    def carry(folder):
+        assert not folder.exists()
+        folder.mkdir()
+        (folder / "potential").write_text("carried")
+
+    save_model(tmp_path / "m", network, NETWORK, 16, {}, carry)
+    assert (carried(tmp_path / "m") / "potential").read_text() == "carried"
+    save_model(tmp_path / "m", network, NETWORK, 16, {}, lambda folder: None)
+    assert carried(tmp_path / "m") is None
+    assert sorted(path.name for path in (tmp_path / "m").iterdir()) == ["model.safetensors", "train.json"]
+
+
+def test_a_carry_that_fails_leaves_no_model(tmp_path, network):
+    def carry(folder):
+        folder.mkdir()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        save_model(tmp_path / "m", network, NETWORK, 16, {}, carry)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_other_weights_are_refused(tmp_path):

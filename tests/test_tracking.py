@@ -22,6 +22,9 @@ from reflowbench.tracking.sync import ENVIRONMENT, sync, sync_if_changed
 METHODS = ("reflow", "rca")
 SEEDS = (0, 1)
 KS = (0, 1)
+CELLS = [(method, seed) for method in METHODS for seed in SEEDS]
+EVALUATED = {f"evaluate_base@{seed}": f"base/s{seed}/k0" for seed in SEEDS}
+EVALUATED |= {f"evaluate@{method}-{seed}-1": f"{method}/s{seed}/k1" for method, seed in CELLS}
 COLUMNS = ["profile", "method", "seed", "round", "solver", "nfe", "features", "n_samples", "metric", "value"]
 SUMMARY = {
     "digits": {"reflow": {"slope": 1.25, "ok": True, "note": "text"}, "rca": {"slope": None}},
@@ -30,12 +33,12 @@ SUMMARY = {
 
 
 def rows():
-    """Results with awkward numbers: many digits, a tiny one, an adaptive solver's NFE."""
+    """Results with awkward numbers: many digits, a tiny one, an adaptive solver's NFE; round 0 is the base model's."""
     out = []
     for m, method in enumerate(METHODS):
         for seed in SEEDS:
             for k in KS:
-                value = 10 * m + seed / 3 + k
+                value = 10 * m * k + seed / 3 + k
                 for solver, nfe in (("euler", 1), ("euler", 50), ("dopri5", 62 + k)):
                     for metric in ("frechet_distance", "kernel_distance"):
                         small = 1e-13 if metric == "kernel_distance" else 1
@@ -76,7 +79,7 @@ def entries(workspace):
     stages = {
         "prepare_data": {
             "cmd": "python -m stages.prepare_data --out runs/data/train.safetensors",
-            "params": {"params.yaml": {"data": {"source": "digits", "n_train": None, "dequantize": True}}},
+            "params": {"params.yaml": {"data": {"source": "digits", "n_images": None, "dequantize": True}}},
             "outs": [{"path": "runs/data/train.safetensors", "hash": "md5", "md5": "d" * 32}],
         }
     }
@@ -88,13 +91,13 @@ def entries(workspace):
                 "params": {"params.yaml": {"round": {"lr": 0.001, "clip": 1.0}, f"methods.{method}": {}}},
                 "outs": [{"path": f"runs/chains/{method}/s{seed}/k1/model", "hash": "md5", "md5": "e" * 32}],
             }
-            for k in KS:
-                out = f"runs/evaluations/{method}/s{seed}/k{k}"
-                stages[f"evaluate@{method}-{seed}-{k}"] = {
-                    "cmd": f"python -m stages.evaluate --seed {seed} --out {out}",
-                    "params": {"params.yaml": {"evaluate": {"nfe": [1, 50]}}},
-                    "outs": items(workspace, out),
-                }
+    for name, cell in EVALUATED.items():
+        floor = " --floor" if cell.startswith("base") else ""
+        stages[name] = {
+            "cmd": f"python -m stages.evaluate --seed {cell[-4]}{floor} --out runs/evaluations/{cell}",
+            "params": {"params.yaml": {"evaluate": {"nfe": [1, 50]}}},
+            "outs": items(workspace, f"runs/evaluations/{cell}"),
+        }
     stages["summarize"] = {
         "cmd": "python -m stages.summarize",
         "deps": items(workspace, "runs/evaluations"),
@@ -117,12 +120,10 @@ def make(workspace):
     """A workspace in which the pipeline has run to its end."""
     workspace.mkdir(parents=True, exist_ok=True)
     (workspace / "dvc.yaml").write_text("stages: {}\n")
-    for method in METHODS:
-        for seed in SEEDS:
-            for k in KS:
-                folder = workspace / f"runs/evaluations/{method}/s{seed}/k{k}"
-                folder.mkdir(parents=True)
-                (folder / "metrics.json").write_text(f"{method} {seed} {k}")
+    for cell in EVALUATED.values():
+        folder = workspace / "runs/evaluations" / cell
+        folder.mkdir(parents=True)
+        (folder / "metrics.json").write_text(cell)
     write_reports(workspace, rows())
     write_lock(workspace, entries(workspace))
     return workspace
@@ -209,25 +210,31 @@ def test_one_parent_and_a_run_for_each_stage(workspace):
         "round": "1",
     }
     assert run.data.params["round.lr"] == "0.001"
-    assert content.stages["prepare_data"].data.params["data.n_train"] == "null"
+    assert content.stages["prepare_data"].data.params["data.n_images"] == "null"
+    run = content.stages["evaluate_base@1"]
+    assert {key: run.data.tags[key] for key in ("dvc.group", "method", "seed", "round")} == {
+        "dvc.group": "evaluate_base",
+        "method": "base",
+        "seed": "1",
+        "round": "0",
+    }
 
 
 def test_metrics_tables_and_files_equal_the_reports(workspace):
     sync()
     content = Content(workspace)
-    for method in METHODS:
-        for seed in SEEDS:
-            for k in KS:
-                expected = {("nfe.dopri5", 62.0 + k, k)}
-                for row in rows():
-                    if row[1:4] == [method, seed, k]:
-                        solver = {"": "", "euler": f".euler.{row[5]}", "dopri5": ".dopri5"}[row[4]]
-                        expected.add((row[8] + solver, row[9], k))
-                assert content.history(content.stages[f"evaluate@{method}-{seed}-{k}"]) == sorted(expected)
+    for method, seed in CELLS:
+        for k, stage in ((0, f"evaluate_base@{seed}"), (1, f"evaluate@{method}-{seed}-1")):
+            expected = {("nfe.dopri5", 62.0 + k, k)}
+            for row in rows():
+                if row[1:4] == [method, seed, k]:
+                    solver = {"": "", "euler": f".euler.{row[5]}", "dopri5": ".dopri5"}[row[4]]
+                    expected.add((row[8] + solver, row[9], k))
+            assert len(expected) == 8 and content.history(content.stages[stage]) == sorted(expected)
     [parent] = content.parents
     expected = [("digits.reflow.slope", 1.25, 0), ("floor", 5.0, 0)]
     for m, method in enumerate(METHODS):
-        expected += [(f"frechet_distance/{method}", pytest.approx(50 + 10 * m + 1 / 6 + k), k) for k in KS]
+        expected += [(f"frechet_distance/{method}", pytest.approx(50 + 10 * m * k + 1 / 6 + k), k) for k in KS]
     assert content.history(parent) == sorted(expected, key=lambda point: (point[0], point[2]))
     folder = content.folder(parent)
     for path in (p for p in (workspace / "reports").rglob("*") if p.is_file()):
@@ -295,10 +302,13 @@ def test_interrupted_sync_is_completed(workspace, monkeypatch, call):
     assert table["data"] == rows()
 
 
-def test_half_finished_repro_never_gets_the_old_numbers(workspace):
+@pytest.mark.parametrize(
+    ("name", "methods", "k", "value"),
+    [("evaluate@rca-1-1", ["rca"], 1, 10 + 1 / 3 + 1 + 50), ("evaluate_base@1", METHODS, 0, 1 / 3 + 50)],
+)
+def test_half_finished_repro_never_gets_the_old_numbers(workspace, name, methods, k, value):
     sync()
-    name, folder = "evaluate@rca-1-1", workspace / "runs/evaluations/rca/s1/k1"
-    (folder / "metrics.json").write_text("new weights")
+    (workspace / "runs/evaluations" / EVALUATED[name] / "metrics.json").write_text("new weights")
     stages = {
         **entries(workspace),
         **{n: read_lock(workspace / "dvc.lock")[n] for n in ("summarize", "report")},
@@ -307,14 +317,15 @@ def test_half_finished_repro_never_gets_the_old_numbers(workspace):
     assert "results wait" in sync_if_changed()
     content = Content(workspace)
     waiting = [run for run in content.runs if run.info.status != "FINISHED"]
-    assert sorted(run.info.run_name[:8] for run in waiting) == ["evaluate", "pipeline"]
+    assert sorted(run.info.run_name.split()[0] for run in waiting) == [name, "pipeline"]
     assert not any(run.data.metrics for run in waiting)
     before = content.everything()
     assert sync().created == 0
     assert Content(workspace).everything() == before
 
     # The rest of the repro: other numbers for the new weights.
-    table = [[*row[:-1], row[-1] * 2] if row[1:4] == ["rca", 1, 1] else row for row in rows()]
+    changed = [[method, 1, k] for method in methods]
+    table = [[*row[:-1], row[-1] * 2] if row[1:4] in changed else row for row in rows()]
     write_reports(workspace, table)
     write_lock(workspace, entries(workspace))
     result = sync()
@@ -323,15 +334,21 @@ def test_half_finished_repro_never_gets_the_old_numbers(workspace):
     [waited] = [run.info.run_id for run in waiting if run.info.run_name == name]
     run = content.client.get_run(waited)
     assert run.info.status == "FINISHED"
-    assert run.data.metrics["frechet_distance.euler.50"] == 2 * (10 + 1 / 3 + 1 + 50)
+    assert run.data.metrics["frechet_distance.euler.50"] == 2 * value
 
 
-def test_cell_outside_the_grid_stays_open(workspace):
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [("evaluate@rca-0-9", "rca/s0/k9"), ("evaluate_base@9", "base/s9/k0"), ("evaluate@rca-0-0", "rca/s0/k0")],
+)
+def test_cell_outside_the_grid_stays_open(workspace, name, cell):
+    """Of a larger grid, or of round 0 of a method: that is the base model's."""
     stages = entries(workspace)
-    stages["evaluate@rca-0-9"] = {"cmd": "python -m stages.evaluate --seed 0 --out runs/evaluations/rca/s0/k9"}
+    stages[name] = {"cmd": f"python -m stages.evaluate --seed {cell[-4]} --out runs/evaluations/{cell}"}
     write_lock(workspace, stages)
     assert sync().complete
-    assert Content(workspace).stages["evaluate@rca-0-9"].info.status == "SCHEDULED"
+    run = Content(workspace).stages[name]
+    assert run.info.status == "SCHEDULED" and not run.data.metrics
 
 
 def test_clone_without_data_is_mirrored_whole(workspace):
@@ -399,7 +416,7 @@ def test_reports_that_are_not_of_this_lock(bare, change):
     if change == "results":
         (bare / "reports/results.csv").write_text("edited")
     elif change == "evaluation":
-        (bare / "runs/evaluations/rca/s0/k0/metrics.json").write_text("edited")
+        (bare / "runs/evaluations/base/s0/k0/metrics.json").write_text("edited")
     else:
         del stages["report"]
     assert not reports_match(bare, stages)
@@ -478,6 +495,10 @@ def test_two_feature_spaces_are_told_apart():
             {"method": "rca", "seed": "1", "round": "3"},
         ),
         ("x --out runs/chains/ocar/s1/k0/model", {"method": "ocar", "seed": "1", "round": "0"}),
+        (
+            "x --seed 1 --floor --model runs/base/s1 --out runs/evaluations/base/s1/k0",
+            {"method": "base", "seed": "1", "round": "0"},
+        ),
         ("python -m stages.report --out reports", {}),
         (["a --seed 1", "b"], {"seed": "1"}),
     ],

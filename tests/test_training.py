@@ -4,16 +4,15 @@ import pytest
 import torch
 from torch import nn
 
-from reflowbench.core.config import BaseParams, RcaParams, ReflowParams
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.networks import registry
-from reflowbench.couplings.base import Coupling
-from reflowbench.couplings.independent import Independent
-from reflowbench.couplings.rca import Rca
-from reflowbench.couplings.reflow import Reflow
+from reflowbench.core.optimizer import Adam
+from reflowbench.core.params import BaseParams
+from reflowbench.couplings.shared.base import Coupling, Spent
+from reflowbench.couplings.shared.independent import Independent
 from reflowbench.training.loop import Trainer
-from reflowbench.training.optimizer import Adam
 from tests.conftest import NETWORK, round_params
+from tests.couplings.methods import make
 
 
 def train(network, coupling, params=None, seed=5):
@@ -33,30 +32,43 @@ class Fixed(Coupling):
     """Always the same pairs."""
 
     def __init__(self, x0, x1):
+        super().__init__()
         self.pairs = x0, x1
 
     def batch(self, step, networks):
         return self.pairs
 
 
-def test_lambda_zero_gives_the_weights_of_reflow_to_the_byte(network, round_, tmp_path):
-    params = RcaParams(real_fraction=0.0, regenerate_every=2, source="raw")
-    reflow, _ = train(network, Reflow(ReflowParams(), round_))
-    rca, _ = train(network, Rca(params, round_))
-    assert same(reflow.ema, rca.ema)
+def test_lambda_zero_gives_the_weights_of_reflow_to_the_byte(network, inputs, tmp_path):
+    reflow, _ = train(network, make("reflow", inputs))
+    rca, _ = train(network, make("rca", inputs, real_fraction=0.0))
     registry.save(tmp_path / "a", reflow.ema, NETWORK, 16)
     registry.save(tmp_path / "b", rca.ema, NETWORK, 16)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-    mixed, _ = train(network, Rca(params.model_copy(update={"real_fraction": 0.5}), round_))
+    mixed, _ = train(network, make("rca", inputs, real_fraction=0.5))
     assert not same(reflow.ema, mixed.ema)
 
 
-def test_training_is_deterministic_and_depends_on_the_seed(network, round_):
+@pytest.mark.parametrize("law", ["u_shaped", "logit_normal"])
+def test_the_law_of_times_is_used(network, inputs, law):
+    uniform, other = (train(network, Independent(inputs), round_params(times=t))[0] for t in ("uniform", law))
+    assert not same(uniform.ema, other.ema)
+
+
+def test_the_round_ends_with_the_couplings_finish(network, inputs):
+    neon, _ = train(network, make("neon", inputs, weight=0.5))
+    reflow, _ = train(network, make("reflow", inputs))
+    for name, value in neon.ema.named_parameters():
+        before, after = network.get_parameter(name), reflow.ema.get_parameter(name)
+        assert torch.allclose(value, 1.5 * before - 0.5 * after, atol=1e-6)
+
+
+def test_training_is_deterministic_and_depends_on_the_seed(network, inputs):
     torch.manual_seed(0)
-    first, _ = train(network, Independent(round_))
+    first, _ = train(network, Independent(inputs))
     torch.manual_seed(1)
-    assert same(first.ema, train(network, Independent(round_))[0].ema)
-    assert not same(first.ema, train(network, Independent(round_), seed=6)[0].ema)
+    assert same(first.ema, train(network, Independent(inputs))[0].ema)
+    assert not same(first.ema, train(network, Independent(inputs), seed=6)[0].ema)
 
 
 def test_the_optimizer_is_torchs_adam(network):
@@ -73,30 +85,30 @@ def test_the_optimizer_is_torchs_adam(network):
     assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
-def test_ema_is_the_average_it_says(network, round_):
+def test_ema_is_the_average_it_says(network, inputs):
     params = round_params(ema=0.75, steps=1)
     before = {name: value.clone() for name, value in network.named_parameters()}
-    trainer, _ = train(network, Independent(round_), params)
+    trainer, _ = train(network, Independent(inputs), params)
     for name, average in trainer.ema.named_parameters():
         after = dict(trainer._network.named_parameters())[name]
         assert torch.allclose(average, 0.75 * before[name] + 0.25 * after, atol=1e-6)
 
 
-def test_without_averaging_the_model_is_the_network(network, round_):
-    trainer, _ = train(network, Independent(round_), round_params(ema=0.0))
+def test_without_averaging_the_model_is_the_network(network, inputs):
+    trainer, _ = train(network, Independent(inputs), round_params(ema=0.0))
     assert same(trainer.ema, trainer._network)
 
 
-def test_learning_rate_schedule(network, round_):
-    trainer = Trainer(network, Independent(round_), round_params(steps=100, warmup=10, schedule="cosine"), 0, 0)
+def test_learning_rate_schedule(network, inputs):
+    trainer = Trainer(network, Independent(inputs), round_params(steps=100, warmup=10, schedule="cosine"), 0, 0)
     factors = [trainer._lr_factor(step) for step in range(100)]
     assert factors[0] == pytest.approx(0.1) and max(factors) == pytest.approx(factors[9], abs=0.03)
     assert factors[50] == pytest.approx(0.5) and factors[99] == pytest.approx(0, abs=1e-3)
-    constant = Trainer(network, Independent(round_), round_params(steps=100, warmup=10), 0, 0)
+    constant = Trainer(network, Independent(inputs), round_params(steps=100, warmup=10), 0, 0)
     assert [constant._lr_factor(step) for step in (0, 9, 50, 99)] == [pytest.approx(0.1), 1, 1, 1]
 
 
-def test_a_straight_coupling_is_learned(network, round_):
+def test_a_straight_coupling_is_learned(network, inputs):
     x0 = torch.randn(64, 16, generator=torch.Generator().manual_seed(0))
     params = round_params(steps=300, lr=1e-2, ema=0.9)
     trainer, steps = train(network, Fixed(x0, x0 + 0.5), params)
@@ -104,16 +116,18 @@ def test_a_straight_coupling_is_learned(network, round_):
     assert trainer.facts()["final_loss"] == pytest.approx(sum(s.loss for s in steps[-30:]) / 30)
 
 
-def test_facts_count_the_cost(network, round_):
-    params = RcaParams(real_fraction=0.5, regenerate_every=3, source="ema")
-    trainer, _ = train(network, Rca(params, round_))
-    facts = trainer.facts(stored_pair_evaluations=100)
-    assert (facts["steps"], facts["train_evaluations"]) == (8, 8 * 24)
-    assert facts["pair_evaluations"] == 100 + 2 * 40 * 3
+def test_facts_count_the_cost(network, inputs):
+    trainer, _ = train(network, make("rca", inputs, regenerate_every=3, source="ema"))
+    facts = trainer.facts(Spent(forward=100, inversion=10))
+    assert (facts["updates"], facts["train_evaluations"]) == (8, 8 * 24)
+    assert (facts["forward_evaluations"], facts["inversion_evaluations"]) == (100, 10 + 2 * 40 * 3)
+    online, _ = train(network, make("ocar", inputs, replay=1, solver="euler", steps=2, real_fraction=0.25))
+    facts = online.facts()
+    assert (facts["forward_evaluations"], facts["inversion_evaluations"]) == (8 * 18 * 2, 8 * 6 * 2)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_divergence_names_round_step_and_parameter(network, round_, bad):
+def test_divergence_names_round_step_and_parameter(network, inputs, bad):
     class Breaks(Coupling):
         def batch(self, step, networks):
             x = torch.ones(4, 16)
@@ -121,12 +135,13 @@ def test_divergence_names_round_step_and_parameter(network, round_, bad):
 
     with pytest.raises(ReflowbenchError, match=r"diverged in round 2 at step 3.*lower round.lr"):
         train(network, Breaks())
-    base = BaseParams(**round_params().model_dump())
+    potential = {"steps": 1, "batch": 1, "lr": 0.1}
+    base = BaseParams(**round_params().model_dump(), coupling="independent", potential=potential)
     with pytest.raises(ReflowbenchError, match=r"lower base.lr"):
         train(network, Breaks(), base)
 
 
-def test_gradients_are_clipped(round_):
+def test_gradients_are_clipped(inputs):
     class Steep(nn.Module):
         def __init__(self):
             super().__init__()

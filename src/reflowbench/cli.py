@@ -20,13 +20,13 @@ def _profile(args: argparse.Namespace) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
-    from reflowbench.core.config import PARAMS_FILE, load_params
+    from reflowbench.core.config import load_params
     from reflowbench.couplings.shared import registry
 
-    params = load_params()
-    registry.check(params, str(PARAMS_FILE))
+    params = load_params(args.params)
+    registry.check(params, str(args.params))
     cells = len(params.grid.methods) * len(params.grid.seeds) * len(params.grid.ks) + len(params.grid.seeds)
-    print(f"params.yaml is valid: profile {params.profile}, {cells} models to evaluate")
+    print(f"{args.params} is valid: profile {params.profile}, {cells} models to evaluate")
 
 
 def _track(args: argparse.Namespace) -> None:
@@ -45,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
     profile.add_argument("--out", type=Path, default=Path("params.yaml"), help="default: %(default)s")
     profile.set_defaults(run=_profile)
     check = commands.add_parser("check", help="check params.yaml")
+    check.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
     check.set_defaults(run=_check)
     track = commands.add_parser("track", help="mirror the pipeline's state in MLflow")
     track.set_defaults(run=_track)

@@ -1,10 +1,12 @@
+import itertools
 import math
 
 import pytest
 import torch
 
 from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.flow.solvers import nfe_per_step, solve, solve_adaptive, trajectory
+from reflowbench.core.flow.schemes import NFE_PER_STEP
+from reflowbench.core.flow.solvers import solve, solve_adaptive, trajectory
 from tests.oracles import StraightGaussianFlow, gaussian_flow
 
 X = torch.randn(50, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -40,7 +42,7 @@ def test_nfe_is_what_is_stated(solver):
         return torch.zeros_like(x)
 
     solve(count, X, solver, 7)
-    assert calls == 7 * nfe_per_step(solver)
+    assert calls == 7 * NFE_PER_STEP[solver]
 
 
 def test_trajectory_ends_where_solve_does():
@@ -56,6 +58,39 @@ def test_rows_may_go_different_ways(solver):
     for direction in (False, True):
         alone = solve(gaussian_flow(), X, solver, 7, backward=direction)
         assert torch.allclose(mixed[backward == direction], alone[backward == direction])
+
+
+@pytest.mark.parametrize("solver", ["euler", "heun", "rk4"])
+@pytest.mark.parametrize("backward", [False, True])
+def test_any_time_grid(solver, backward):
+    """The field v = t integrates over the grid given; equal steps are the grid that their number names."""
+    grid = [0.0, 0.1, 0.15, 0.7, 1.0]
+    seen = []
+
+    def field(x, t):
+        seen.append(t.item())
+        return t[:, None].expand_as(x)
+
+    end = solve(field, torch.zeros(1, 1, dtype=torch.float64), solver, grid, backward=backward).item()
+    if solver == "euler":
+        start = grid[1:] if backward else grid[:-1]
+        sign = -1 if backward else 1
+        assert end == pytest.approx(
+            sign * sum(t * (b - a) for t, (a, b) in zip(start, itertools.pairwise(grid), strict=True))
+        )
+        assert seen == pytest.approx(start[::-1] if backward else start)
+    else:
+        assert end == pytest.approx(-0.5 if backward else 0.5)
+    equal = [0.0, 0.25, 0.5, 0.75, 1.0]
+    for way in (False, True):
+        ours, theirs = (solve(gaussian_flow(), X, solver, times, backward=way) for times in (equal, 4))
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("grid", [[], [0.0], [0.0, 0.5], [0.1, 1.0], [0.0, 0.6, 0.5, 1.0], [0.0, 0.5, 0.5, 1.0]])
+def test_a_bad_time_grid_is_refused(grid):
+    with pytest.raises(ReflowbenchError, match="want at least one step, ascending from 0 to 1"):
+        solve(gaussian_flow(), X, "euler", grid)
 
 
 @pytest.mark.parametrize("backward", [False, True])

@@ -1,12 +1,15 @@
 """The real DAG on the tiny profile: run, repeated, changed, damaged. One copy serves all tests, in order."""
 
 import json
+import re
 import shutil
 import sqlite3
+import sys
 
 import pytest
 import yaml
 
+from tests.conftest import ROOT
 from tests.pipeline.project import TINY_STAGES, Project
 
 pytestmark = pytest.mark.slow
@@ -69,6 +72,26 @@ def test_round_zero_is_the_base_model(project):
     assert {stages[f"k0@{method}-0"]["outs"][0]["md5"] for method in ("reflow", "rca", "ocar")} == {base}
 
 
+def test_a_studys_chain_gives_the_pipelines_own_numbers(project):
+    params = yaml.safe_load(project.read("params.yaml"))
+    plain = {"base": "independent", "params": {}, "round": {}, "pairs": {}}
+    params["chains"] = {"same": plain | {"method": "rca"}, "other": plain | {"method": "rca", "pairs": {"steps": 2}}}
+    params["grid"] |= {"methods": ["same", "other"], "stages": {}}
+    study = project.folder / "study.yaml"
+    study.write_text(yaml.safe_dump(params))
+    command = [sys.executable, "-m", "stages.run_chain", "--params", "study.yaml", "--method", "rca"]
+    command += ["--bases", "runs/base", "--features", "runs/features/classifier.safetensors"]
+    command += ["--data", "runs/data/train.safetensors", "--heldout", "runs/data/heldout.safetensors"]
+    found = {}
+    for chain in ("same", "other"):
+        project.run(*command, "--chain", chain, "--out", f"made/{chain}")
+        found[chain] = json.loads(project.read(f"made/{chain}/s0/k1/metrics.json"))
+    assert found["same"] == json.loads(project.read("runs/evaluations/rca/s0/k1/metrics.json"))
+    assert found["other"] != found["same"]
+    shutil.rmtree(project.folder / "made")
+    study.unlink()
+
+
 def test_restored_from_the_cache_nothing_runs_but_the_mirror_is_whole(project):
     reports = project.read("reports/results.csv"), project.read("reports/report.md")
     for name in ("runs", "mlartifacts", ".scratch"):
@@ -88,7 +111,7 @@ def test_report_code_reruns_the_report_only(project):
 def test_a_parameter_of_rca_reruns_rcas_chain_only(project):
     project.set_params(methods__rca__real_fraction=0.0)
     chain = {name for name in TINY_STAGES if "@rca-0" in name}
-    unchanged = {"k0@rca-0", "evaluate@rca-0-0", "generate_pairs@rca-0-after0", "rca_regenerate@rca-0-after0"}
+    unchanged = {"k0@rca-0", "generate_pairs@rca-0-after0", "rca_regenerate@rca-0-after0"}
     assert project.repro() == chain - unchanged | {"summarize", "report", "track"}
     # lambda = 0 is Reflow, to the byte
     chains = project.folder / "runs/chains"
@@ -98,7 +121,7 @@ def test_a_parameter_of_rca_reruns_rcas_chain_only(project):
 
 def test_another_round_runs_that_round_only(project):
     rounds = [{"k": k, "prev": k - 1} for k in (1, 2)]
-    project.set_params(grid__rounds=rounds, grid__ks=[0, 1, 2])
+    project.set_params(grid__rounds=rounds, grid__ks=[1, 2])
     trained = {f"{name}-0-after1" for name in ("generate_pairs@reflow", "generate_pairs@rca", "rca_regenerate@rca")}
     trained |= {"reflow@reflow-0-after1", "rca@rca-0-after1", "ocar@ocar-0-after1"}
     evaluated = {f"evaluate@{method}-0-2" for method in ("reflow", "rca", "ocar")}
@@ -106,11 +129,26 @@ def test_another_round_runs_that_round_only(project):
 
 
 def test_a_smaller_grid_ignores_and_names_what_is_left_over(project):
-    project.set_params(grid__rounds=[{"k": 1, "prev": 0}], grid__ks=[0, 1])
+    project.set_params(grid__rounds=[{"k": 1, "prev": 0}], grid__ks=[1])
     result = project.run("dvc", "repro")
     assert Project.stages_that_ran(result.stdout) == {"summarize", "report", "track"}
     assert "ignored: runs/evaluations/rca/s0/k2 is not a cell of the grid" in result.stderr
     assert b",2,euler" not in project.read("reports/results.csv")
+
+
+def test_a_method_added_as_the_docs_say_runs_its_own_cells_only(project):
+    code, block = re.findall(r"```(?:python|yaml)\n(.*?)```", (ROOT / "docs/adding-a-method.md").read_text(), re.DOTALL)
+    (project.folder / "src/reflowbench/couplings/anneal.py").write_text(code)
+    for name, old in (("defaults", "methods:\n"), ("tiny", "methods: [")):
+        path = project.folder / f"profiles/{name}.yaml"
+        path.write_text(path.read_text().replace(old, old + (block if name == "defaults" else "anneal, "), 1))
+    params = project.read("params.yaml")
+    project.run("reflowbench", "profile", "tiny")
+    project.set_params(methods__rca__real_fraction=yaml.safe_load(params)["methods"]["rca"]["real_fraction"])
+    project.run("reflowbench", "check")
+    cells = {"k0@anneal-0", "generate_pairs@anneal-0-after0", "reflow@anneal-0-after0", "evaluate@anneal-0-1"}
+    assert project.repro() == cells | {"prepare_data", "summarize", "report", "track"}
+    assert b"anneal" in project.read("reports/report.md")
 
 
 @pytest.mark.parametrize(
@@ -127,7 +165,7 @@ def test_bad_parameters_stop_the_run_with_their_name(project, change, message):
     params, results = project.read("params.yaml"), project.read("reports/results.csv")
     try:
         project.set_params(**change)
-        for command in (["reflowbench", "check"], ["dvc", "repro"]):
+        for command in (["reflowbench", "check"], ["dvc", "repro"], ["dvc", "repro", "--force", "prepare_data"]):
             result = project.run(*command, check=False)
             assert result.returncode != 0
             assert message in result.stdout + result.stderr and "Traceback" not in result.stderr

@@ -125,7 +125,7 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
 
 
 def load_group(kind: type[GroupT], path: Path = PARAMS_FILE, chain: str | None = None) -> GroupT:
-    """Read one group; the whole file is checked, so that a typo anywhere stops the first stage.
+    """Read one group; the whole file is checked, apart from the methods' blocks (`prepare_data` checks those first).
 
     Args:
         kind: The group's class, such as `PairsParams`.
@@ -136,11 +136,13 @@ def load_group(kind: type[GroupT], path: Path = PARAMS_FILE, chain: str | None =
         The group.
 
     Raises:
-        ReflowbenchError: If the file is missing or any parameter in it is wrong.
+        ReflowbenchError: If the file is missing, any parameter in it is wrong, or there is no such chain.
     """
     params, name = load_params(path), group_path(kind)
     group: GroupT = getattr(params, name)
-    own = getattr(params.chains[chain], name, {}) if chain else {}
+    if chain and chain not in params.chains:
+        raise ReflowbenchError(f"{path}: no chain {chain!r}; there are: {', '.join(params.chains)}")
+    own = getattr(params.chains[chain], name) if chain and name in ("round", "pairs") else {}
     return parse(kind, group.model_dump() | own, f"chains.{chain}.{name}.", str(path)) if own else group
 
 

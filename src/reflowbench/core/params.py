@@ -33,7 +33,7 @@ class DataParams(Group):
 
     source: Literal["digits"]
     n_images: PositiveInt | None = Field(description="use only the first n images (null: all)")
-    heldout: Annotated[float, Field(gt=0, lt=1)] = Field(description="share that no model is trained on")
+    heldout: Annotated[float, Field(gt=0, le=0.5)] = Field(description="share that no model is trained on")
     dequantize: bool = Field(description="spread each pixel uniformly over its grey level")
 
 

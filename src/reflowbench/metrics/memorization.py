@@ -25,8 +25,9 @@ def nearest_distance(samples: torch.Tensor, references: torch.Tensor) -> torch.T
 def closer_to_training(samples: torch.Tensor, training: torch.Tensor, heldout: torch.Tensor) -> float:
     """Share of samples that lie closer to training images than to as many held-out ones.
 
-    1/2 for a model that treats both alike, 1 for one that copies (Meehan et al. 2020, arXiv 2004.05675,
-    without its test statistic). Mean over random subsets of the training images, ties counted half.
+    1/2 for a model that treats both alike; for one that copies, (1 + h/m) / 2 or more, since the original
+    of a copy is among the h training images that are compared only with probability h/m (Meehan et al.
+    2020, arXiv 2004.05675, without its test statistic). Mean over random subsets, ties counted half.
 
     Args:
         samples: Shape (n, dim).

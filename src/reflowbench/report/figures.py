@@ -151,7 +151,7 @@ def _overview(results: Results) -> Any:
 
     k, methods = results.rounds[-1], results.methods
     figure, panels = pyplot.subplots(
-        1, 2, figsize=(9.5, 0.19 * len(methods) + 1.2), layout="constrained", sharey=True, squeeze=False
+        1, 2, figsize=(9.5, 0.2 * len(methods) + 1.2), layout="constrained", sharey=True, squeeze=False
     )
     for axes, nfe in zip(panels[0], (results.nfes[-1], results.nfes[0]), strict=True):
         base = results.over_seeds(methods[0], 0, "frechet_distance", nfe).mean
@@ -163,6 +163,7 @@ def _overview(results: Results) -> Any:
                 value.mean, row, xerr=[[low], [value.half_width or 0.0]], color=_COLOURS[1], marker="o", markersize=4
             )
         axes.set(xscale="log", xlabel=f"FD after round {k}, {results.solver} at NFE {nfe}")
+        _plain_log_ticks(axes.xaxis)
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8, loc="upper right")
     panels[0][0].set_yticks(range(len(methods)), methods, fontsize=7)

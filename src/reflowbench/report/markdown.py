@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from reflowbench.core.flow.schemes import ADAPTIVE
 from reflowbench.core.params import EvaluateParams, PairsParams, RoundParams
+from reflowbench.report.tables import cost_columns, round_table, table
 from reflowbench.results.statistics import Interval
 from reflowbench.results.summary import BASELINE, Results
 
@@ -37,46 +38,45 @@ def render(results: Results, settings: Settings) -> str:
         Markdown; figures are referred to as figures/*.png beside it.
     """
     few, many, last = results.nfes[0], results.nfes[-1], results.rounds[-1]
-    features, n = results.conditions(FD)
-    accuracy = results.per_seed(results.methods[0], 0, "classifier_accuracy")[0]
+    n = results.conditions(FD)[1]
     inversion = results.conditions("inverted_norm")[1]
     sections = [
         f"# Model collapse in Reflow: profile `{results.table['profile'].iloc[0]}`",
         _verdicts(results),
         "![Frechet distance by round](figures/fd_by_round.png)",
-        _conditions(results, settings, features, n, accuracy),
+        conditions(results, settings),
         "## Settings of the methods",
-        _settings(results, settings),
+        settings_list(results, settings),
         f"## Frechet distance by round ({results.solver}, NFE {many})",
-        _round_table(results, lambda m, k: results.over_seeds(m, k, FD, many)),
+        round_table(results, lambda m, k: results.over_seeds(m, k, FD, many)),
         f"Real against real: {results.floor(FD):.3g} ({n} training images drawn with replacement, against all).",
         f"## Frechet distance by round in few steps ({results.solver}, NFE {few})",
-        _round_table(results, lambda m, k: results.over_seeds(m, k, FD, few)),
+        round_table(results, lambda m, k: results.over_seeds(m, k, FD, few)),
         f"## Frechet distance by NFE (base, and round {last})",
         _nfe_table(results),
         f"{ADAPTIVE} chooses its own steps (tolerance {settings.evaluate.adaptive_tolerance:g}); mean NFE in brackets.",
         "![Frechet distance by NFE](figures/fd_by_nfe.png)",
         f"## Sample variance relative to real ({results.solver}, NFE {many})",
-        _round_table(results, lambda m, k: results.over_seeds(m, k, VARIANCE, many)),
+        round_table(results, lambda m, k: results.over_seeds(m, k, VARIANCE, many)),
         "![Sample variance by round](figures/variance.png)",
         f"## Kernel distance by round ({results.solver}, NFE {many})",
-        _round_table(results, lambda m, k: results.over_seeds(m, k, "kernel_distance", many)),
+        round_table(results, lambda m, k: results.over_seeds(m, k, "kernel_distance", many)),
         f"Real against real (random halves): {results.floor('kernel_distance'):.2g}. The unbiased squared MMD of KID's "
         "cubic kernel, on features scaled to unit mean square of the real ones.",
         f"## Straightness by round (0: straight; {results.solver}, NFE {many})",
-        _round_table(results, lambda m, k: results.over_seeds(m, k, "straightness", many)),
+        round_table(results, lambda m, k: results.over_seeds(m, k, "straightness", many)),
         f"## Inversion (base, and round {last})",
         _inversion_table(results),
         f"{inversion} real training images and as many samples are inverted and generated again, by Heun at "
         f"{settings.evaluate.inversion_steps} steps; error: root mean square difference per pixel. The rest compares "
-        "the real images' noise with N(0, I), on which it would be: norm |z|^2 / dim 1; Kolmogorov-Smirnov distances of "
-        f"|z|^2 to its chi-square law and of the coordinates to N(0, 1) 0; correlation between coordinates (root mean "
-        f"square) {inversion**-0.5:.2g}.",
+        "the real images' noise with N(0, I), on which it would be: norm |z|^2 / dim 1; Kolmogorov-Smirnov distances "
+        "of |z|^2 to its chi-square law and of the coordinates to N(0, 1) 0; correlation between coordinates (root "
+        f"mean square) {inversion**-0.5:.2g}.",
         f"## Memorization (base, and round {last}; {results.solver}, NFE {many})",
         _memorization_table(results),
         f"Held-out images lie at a median distance of {results.floor('nearest_training_distance'):.3g} from the "
-        "nearest training image. The share compares equal numbers of training and held-out images: 0.5 for a model that treats "
-        "both alike, 1 for one that copies.",
+        "nearest training image. The share compares equal numbers of training and held-out images: 0.5 for a model "
+        "that treats both alike; half of 1 + held-out / training images or more for one that copies.",
         "## Cost of a round: network evaluations per update and pair of the batch",
         _cost_table(results),
         "## Samples",
@@ -85,7 +85,10 @@ def render(results: Results, settings: Settings) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _conditions(results: Results, settings: Settings, features: str, n: int, accuracy: float) -> str:
+def conditions(results: Results, settings: Settings) -> str:
+    """What every number of a report was measured with."""
+    n = results.conditions(FD)[1]
+    accuracy = results.per_seed(results.methods[0], 0, "classifier_accuracy")[0]
     seeds = len(results.seeds)
     return (
         f"Conditions: {seeds} seed{'s' if seeds > 1 else ''}; `mean ± half width` of the 95 % Student-t interval "
@@ -98,7 +101,8 @@ def _conditions(results: Results, settings: Settings, features: str, n: int, acc
     )
 
 
-def _settings(results: Results, settings: Settings) -> str:
+def settings_list(results: Results, settings: Settings) -> str:
+    """The parameters of each method, as a list."""
     pairs = settings.pairs
     made = f"{pairs.solver} with {pairs.steps} steps"
     lines = [f"Stored pairs: {pairs.n} synthetic ones a round, and the noise of every real image, by {made}.", ""]
@@ -146,16 +150,6 @@ def _comparison(difference: Interval, last: int) -> str:
     return f"{verdict} (paired difference after round {last}: {difference})."
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] + ["--:"] * (len(header) - 1), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _round_table(results: Results, cell: Callable[[str, int], Interval]) -> str:
-    header = ["method", *(f"k = {k}" for k in results.rounds)]
-    return _table(header, [[m, *(str(cell(m, k)) for k in results.rounds)] for m in results.methods])
-
-
 def _nfe_table(results: Results) -> str:
     header = ["model", *(f"NFE {nfe}" for nfe in results.nfes), ADAPTIVE]
     rows = []
@@ -163,31 +157,30 @@ def _nfe_table(results: Results) -> str:
         fixed = [str(results.over_seeds(method, k, FD, nfe)) for nfe in results.nfes]
         adaptive = f"{results.over_seeds(method, k, FD, -1)} ({results.adaptive_nfe(method, k):.0f})"
         rows.append([label, *fixed, adaptive])
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def _cost_table(results: Results) -> str:
     header = ["method", "updates", "training", "noise to image", "image to noise"]
     rows = []
     for method in results.methods:
-        pairs = [f"{results.evaluations_per_update(method, kind):.3g}" for kind in ("forward", "inversion")]
         updates = results.per_seed(method, results.rounds[-1], "updates")[0]
-        rows.append([method, f"{updates:g}", "1", *pairs])
-    return _table(header, rows)
+        rows.append([method, f"{updates:g}", "1", *cost_columns(results, method)])
+    return table(header, rows)
 
 
 def _inversion_table(results: Results) -> str:
     names = ("reconstruction_error_real", "reconstruction_error_synthetic", *_NOISE_LAW)
     header = ["model", "error real", "error synthetic", "norm", "KS norm", "KS coordinates", "correlation"]
     rows = [[label, *(str(results.over_seeds(m, k, name)) for name in names)] for label, m, k in _models(results)]
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def _memorization_table(results: Results) -> str:
     header = ["model", "median distance to the nearest training image", "share closer to training than to held-out"]
     nfe, names = results.nfes[-1], ("nearest_training_distance", "closer_to_training")
     rows = [[label, *(str(results.over_seeds(m, k, name, nfe)) for name in names)] for label, m, k in _models(results)]
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def _models(results: Results) -> list[tuple[str, str, int]]:

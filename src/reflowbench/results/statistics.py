@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 CONFIDENCE = 0.95
+_ROUNDING = 1e-9
+"""A relative half width below this is the rounding of equal values, not an interval."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,9 @@ class Interval:
         """Such as `12.3 ± 0.4`, to the digits that the interval warrants (at least three for a single seed)."""
         if self.half_width is None:
             return f"{self.mean:.3g}"
-        digits = 1 if self.half_width == 0 else max(0, 1 - math.floor(math.log10(self.half_width)))
+        digits = (
+            1 if self.half_width <= _ROUNDING * abs(self.mean) else max(0, 1 - math.floor(math.log10(self.half_width)))
+        )
         return f"{self.mean:.{digits}f} ± {self.half_width:.{digits}f}"
 
 

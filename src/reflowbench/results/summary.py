@@ -97,6 +97,11 @@ class Results:
         pairs = zip(self.per_seed(method, k, metric, nfe), self.per_seed(other, k, metric, nfe), strict=True)
         return interval([a - b for a, b in pairs])
 
+    def relative_to_base(self, method: str, metric: str, nfe: int | None = None) -> Interval:
+        """Value of the last round over that of the base model, seed by seed: interval over seeds."""
+        pairs = zip(*(self.per_seed(method, k, metric, nfe) for k in (self.rounds[-1], 0)), strict=True)
+        return interval([last / base for last, base in pairs])
+
     def floor(self, metric: str) -> float:
         """Real against real at the same sample count: the mean of what a perfect model would score."""
         values: Sequence[float] = self.table[self.table["metric"] == f"{metric}_floor"]["value"].tolist()

@@ -54,6 +54,9 @@ def gather(
 def _refuse_unequal_updates(table: pd.DataFrame) -> None:
     """A difference between methods must come from their couplings, not from their training's length."""
     updates = table[(table["metric"] == "updates") & (table["round"] > 0)]
+    trained = table[table["round"] > 0][["method", "seed", "round"]].drop_duplicates()
+    if len(updates) != len(trained):
+        raise ReflowbenchError("an evaluation does not say how many updates its model was trained for; run `dvc repro`")
     for round_, cells in updates.groupby("round"):
         if cells["value"].nunique() > 1:
             counts = cells.groupby("method")["value"].unique().map(lambda values: [int(value) for value in values])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -33,16 +33,22 @@ class Method:
     stored: frozenset[PairKind] = frozenset()
     regenerates: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse a combination of stored pairs that no stage group of dvc.yaml trains on."""
+        if self.stored not in _STAGES:
+            raise ReflowbenchError(f"stored pairs {set(self.stored)}: no stage group of dvc.yaml trains on just these")
+
     @property
     def stages(self) -> tuple[str, ...]:
         """Stage groups of dvc.yaml that it passes through in a round."""
-        return {
-            frozenset[PairKind](): ("ocar",),
-            frozenset[PairKind](("synthetic",)): ("generate_pairs", "reflow"),
-            frozenset[PairKind](("synthetic", "inverted")): ("generate_pairs", "rca_regenerate", "rca"),
-        }[self.stored]
+        return _STAGES[self.stored]
 
 
+_STAGES: dict[frozenset[PairKind], tuple[str, ...]] = {
+    frozenset(): ("ocar",),
+    frozenset({"synthetic"}): ("generate_pairs", "reflow"),
+    frozenset({"synthetic", "inverted"}): ("generate_pairs", "rca_regenerate", "rca"),
+}
 STAGE_GROUPS = ("generate_pairs", "rca_regenerate", "reflow", "rca", "ocar")
 
 
@@ -86,29 +92,52 @@ def check(params: Params, source: str) -> None:
         ReflowbenchError: If a method is unknown or lacks a block, a block is wrong, or `grid.stages` does not
             follow from `grid.methods`.
     """
+    faults = [message for message in _faults(params, source) if message]
+    if faults:
+        raise ReflowbenchError("\n".join(faults))
+
+
+def _faults(params: Params, source: str) -> Iterator[str]:
+    """Every fault as a message; empty where a check finds none."""
+    bad = set()
     for name, block in params.methods.items():
         if name not in names():
-            raise ReflowbenchError(f"{source}: methods.{name}: no such method; there are: {', '.join(names())}")
-        parse(load(name).params, block, f"methods.{name}.", source)
-    known = list(params.chains) or list(params.methods)
-    for index, name in enumerate(params.grid.methods):
-        if name not in known:
-            raise ReflowbenchError(f"{source}: grid.methods.{index} = {name!r}: input should be one of {known}")
+            yield f"{source}: methods.{name}: no such method; there are: {', '.join(names())}"
+        elif fault := _fault(parse, load(name).params, block, f"methods.{name}.", source):
+            bad.add(name)
+            yield fault
     for name, chain in params.chains.items():
         if chain.method not in params.methods:
-            raise ReflowbenchError(
-                f"{source}: chains.{name}.method = {chain.method!r}: input should be one of {list(params.methods)}"
-            )
-        method_params(params, chain.method, name, source)
+            yield f"{source}: chains.{name}.method = {chain.method!r}: input should be one of {list(params.methods)}"
+            continue
+        if chain.method in names() and chain.method not in bad:
+            values = params.methods[chain.method] | chain.params
+            yield _fault(parse, load(chain.method).params, values, f"chains.{name}.params.", source)
         for group in ("round", "pairs"):
             common = getattr(params, group)
-            parse(type(common), common.model_dump() | getattr(chain, group), f"chains.{name}.{group}.", source)
+            values = common.model_dump() | getattr(chain, group)
+            yield _fault(parse, type(common), values, f"chains.{name}.{group}.", source)
+    known = list(params.chains) or list(params.methods)
+    unknown = [(index, name) for index, name in enumerate(params.grid.methods) if name not in known]
+    for index, name in unknown:
+        yield f"{source}: grid.methods.{index} = {name!r}: input should be one of {known}"
+    if unknown or not set(params.grid.methods) <= {*names(), *params.chains}:
+        return
     expected = {} if params.chains else stages_of(list(params.grid.methods))
     if params.grid.stages != expected:
-        raise ReflowbenchError(
+        yield (
             f"{source}: grid.stages must be {expected} for methods {params.grid.methods}; "
             "`reflowbench profile` writes it"
         )
+
+
+def _fault(check_: Callable[..., Any], *arguments: Any) -> str:
+    """The message of a check that fails; empty if it does not."""
+    try:
+        check_(*arguments)
+    except ReflowbenchError as error:
+        return str(error)
+    return ""
 
 
 def method_params(params: Params, name: str, chain: str | None, source: str) -> Group:
@@ -126,11 +155,13 @@ def method_params(params: Params, name: str, chain: str | None, source: str) -> 
     Raises:
         ReflowbenchError: If the block or the chain is missing, or a value is wrong.
     """
-    try:
-        own = params.chains[chain].params if chain else {}
-        values = params.methods[name] | own
-    except KeyError as missing:
-        raise ReflowbenchError(f"{source}: no block {missing}; profiles/ holds one per method and chain") from None
+    if chain and (chain not in params.chains or params.chains[chain].method != name):
+        raise ReflowbenchError(
+            f"{source}: no chain {chain!r} of method {name!r}; there are: {', '.join(params.chains)}"
+        )
+    if name not in params.methods:
+        raise ReflowbenchError(f"{source}: methods.{name}: missing; profiles/defaults.yaml holds a block per method")
+    values = params.methods[name] | (params.chains[chain].params if chain else {})
     prefix = f"chains.{chain}.params." if chain else f"methods.{name}."
     typed: Group = parse(load(name).params, values, prefix, source)
     return typed

@@ -1,0 +1,25 @@
+"""Markdown tables of results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from reflowbench.results.statistics import Interval
+from reflowbench.results.summary import Results
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Lay cells out as a Markdown table; the first column is text, the others are numbers."""
+    lines = [header, ["---"] + ["--:"] * (len(header) - 1), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def round_table(results: Results, cell: Callable[[str, int], Interval]) -> str:
+    """One row a method, one column a round."""
+    header = ["method", *(f"k = {k}" for k in results.rounds)]
+    return table(header, [[m, *(str(cell(m, k)) for k in results.rounds)] for m in results.methods])
+
+
+def cost_columns(results: Results, method: str) -> list[str]:
+    """Network evaluations for pairs per update and pair of the batch: noise to image, image to noise."""
+    return [f"{results.evaluations_per_update(method, kind):.3g}" for kind in ("forward", "inversion")]
