@@ -42,7 +42,7 @@ def main(args: argparse.Namespace) -> None:
         coupling = method.coupling(registry.load_method_params(args.method, args.chain, args.params), inputs)
         trainer = Trainer(network, coupling, params, args.seed, args.round)
         drive(trainer, f"{args.chain or args.method} seed {args.seed} round {args.round}")
-        cost = {kind: half.manifest.evaluations for kind, half in stored.items()}
+        cost = {kind: h.manifest.evaluations for kind, h in stored.items() if kind not in coupling.unused}
         facts = trainer.facts(Spent(cost.get("synthetic", 0), cost.get("inverted", 0)))
         save_model(args.out, trainer.ema, network_params, dim, facts, coupling.carry)
 

@@ -3,27 +3,35 @@
 Runs no stage: DVC compares the hashes in dvc.lock with the code, params.yaml and reports/ as they are.
 """
 
+import hashlib
 import subprocess
 import sys
+from pathlib import Path
+
+import yaml
 
 
-def stale_stages(*targets: str) -> list[str]:
-    """Stages that DVC would run, or its error message."""
-    command = [sys.executable, "-m", "dvc", "repro", "--dry", "--allow-missing", *targets]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    stale = [line for line in result.stdout.splitlines() if line.startswith("Running stage")]
-    return stale or [result.stderr] * bool(result.returncode)
+def code_hashes(lock: str) -> dict[str, str]:
+    """Hashes of the code that the stages of a lock file depend on, by path."""
+    stages = yaml.safe_load(Path(lock).read_text(encoding="utf-8"))["stages"].values()
+    deps = [dep for stage in stages for dep in stage["deps"] if dep["path"].startswith(("src/", "stages/"))]
+    return {dep["path"]: dep["md5"] for dep in deps}
 
 
 def main() -> None:
-    """Exit with an error that names the stale stages, or say that there are none; the study's are only noted."""
-    stale = stale_stages()
-    if stale:
-        print(*stale, sep="\n", file=sys.stderr)
+    """Exit with an error that names the stale stages, or say that there are none; of the study, only note it."""
+    command = [sys.executable, "-m", "dvc", "repro", "--dry", "--allow-missing"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    stale = [line for line in result.stdout.splitlines() if line.startswith("Running stage")]
+    if result.returncode or stale:
+        print(result.stderr, *stale, sep="\n", file=sys.stderr)
         sys.exit("ERROR: dvc.lock is older than the code or the parameters; run `make repro` and commit its results")
     print("lock gate: the committed results come from the committed code and parameters")
-    if old := stale_stages("study/dvc.yaml"):
-        print(f"note: {len(old)} stages of the study are older than the code; `make study` brings them up to date")
+    current = code_hashes("dvc.lock")  # of folders; files are hashed here
+    study = code_hashes("study/pipeline.lock")
+    current |= {path: hashlib.md5(Path(path).read_bytes()).hexdigest() for path in study if Path(path).is_file()}
+    if moved := sorted(path for path, md5 in study.items() if current.get(path) != md5):
+        print(f"note: the study's results are older than {', '.join(moved)}; `make study` brings them up to date")
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ def put(values, path, value):
         ("grid.ks", [1, 5], "ks must ascend and end with 4, the last round"),
         ("grid.ks", [2, 1, 4], "ks must ascend and end with 4, the last round"),
         ("grid.ks", [1, 1, 4], "ks must ascend and end with 4, the last round"),
-        ("grid.stages", {"reflow": ["reflow"]}, "stages must be {'generate_pairs': ['reflow', 'rca', 'rca_ot']"),
+        ("grid.stages", {"reflow": ["reflow"]}, "stages must be {'generate_pairs': ['reflow', 'rca']"),
         ("data.n_train", 5, "data.n_train: unknown parameter; allowed here: dequantize, heldout, n_images, source"),
         ("data.n_images", 0, "data.n_images = 0: input should be greater than or equal to 1"),
         ("data.heldout", 0.0, "data.heldout = 0.0: input should be greater than 0"),
@@ -143,7 +143,9 @@ def test_a_method_of_the_grid_needs_its_block(values):
     del values["methods"]["rca"]
     with pytest.raises(ReflowbenchError, match=r"grid.methods.1 = 'rca': input should be one of \['reflow', 'accum"):
         check(values)
-    with pytest.raises(ReflowbenchError, match=r"params.yaml: no block 'rca'; profiles/ holds one per method"):
+    with pytest.raises(
+        ReflowbenchError, match=r"params.yaml: methods.rca: missing; profiles/defaults.yaml holds a block per method"
+    ):
         registry.method_params(config.validate(values), "rca", None, "params.yaml")
 
 

@@ -32,8 +32,29 @@ def test_the_verdicts_in_the_readme_are_those_of_the_report():
     assert verdicts and all(line in README for line in verdicts)
 
 
+def test_every_table_row_in_the_findings_is_in_the_studys_report():
+    report = (ROOT / "reports/study/report.md").read_text().splitlines()
+    rows = [line for line in (ROOT / "docs/findings.md").read_text().splitlines() if line.startswith("|")]
+    assert len(rows) > 50 and all(row in report for row in rows)
+
+
+def test_what_the_findings_claim_of_the_best_methods_is_true_of_the_table():
+    """The claims that the defaults rest on, from the committed table itself."""
+    results = Results(read_table(ROOT / "reports/study/results.csv"))
+    fd, many, few = "frechet_distance", results.nfes[-1], results.nfes[0]
+    for nfe, limit in ((many, 1.2), (few, 0.1)):
+        ratio = results.relative_to_base("ot_dataset_chunk", fd, nfe)
+        assert ratio.mean + ratio.half_width <= limit
+    assert results.against("rca_ot", "ot_dataset_chunk", fd, many).sign == -1
+    assert results.against("rca_ot", "ot_dataset_chunk", fd, few).sign == 1
+    assert results.against("rca_alpha_100", "reflow", fd, many).sign == 1
+    assert results.against("accumulate", "ot_dataset_chunk", fd, few).sign == -1
+    assert results.against("reflow_from_ot", "reflow", fd, many).sign == 0
+
+
 def test_what_the_readme_points_to_exists():
-    links = re.findall(r"\]\((?!http)([^)#]+)\)", README)
-    assert links and all((ROOT / link).exists() for link in links)
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        links = re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text())
+        assert all((page.parent / link).exists() for link in links), page
     makefile = (ROOT / "Makefile").read_text()
     assert all(f"\n{target}:" in makefile for target in re.findall(r"\bmake ([a-z]+)\b", README))

@@ -161,6 +161,27 @@ def test_conic_alternates_in_the_first_half_and_turns_the_noise_a_little(inputs,
     assert torch.allclose(x0, inputs.inverted.rows(image_index(x1, images)), atol=1e-5)
 
 
+@pytest.mark.parametrize("alpha", [2, 3])
+def test_conic_regenerates_at_the_steps_it_says_also_where_the_batch_is_synthetic(inputs, images, networks, alpha):
+    coupling = make("conic", inputs, regenerate_every=alpha)
+    for step in range(8):
+        coupling.batch(step, networks)
+        assert coupling.spent.inversion == len(images) * PAIRS.steps * (step // alpha)
+
+
+def test_stored_pairs_that_are_never_drawn_are_said_to_be_unused(inputs):
+    for name in ("rca", "rca_ot", "fresh"):
+        assert make(name, inputs, real_fraction=1.0).unused == {"synthetic"}
+        assert make(name, inputs, real_fraction=0.5).unused == set()
+    assert make("rca", inputs, real_fraction=0.0).unused == {"inverted"}
+    assert make("reflow", inputs).unused == set()
+
+
+def test_noise_that_is_not_finite_is_an_error(inputs):
+    with pytest.raises(ReflowbenchError, match="non-finite noise in round 2 at step 0"):
+        make("ocar", inputs, reassign=True).batch(0, Networks(*[Constant(float("nan"))] * 3))
+
+
 def test_slerp_keeps_the_norm_of_the_sphere():
     a, b = torch.randn(20, 8).double(), torch.randn(20, 8).double()
     a, b = a / a.norm(dim=1, keepdim=True), b / b.norm(dim=1, keepdim=True)

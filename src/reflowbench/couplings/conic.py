@@ -54,9 +54,10 @@ class Conic(Coupling):
     def batch(self, step: int, networks: Networks) -> Pairs:
         """See `Coupling.batch`."""
         r = self._inputs
+        self._inverted.refresh(step, networks)
         if not self._is_real(step):
             return r.draw_synthetic(step, r.batch)
-        x0, x1 = self._inverted.draw(step, r.batch, networks)
+        x0, x1 = self._inverted.draw(step, r.batch)
         fresh = noise(r.seed, "conic noise", r.round, range(step * r.batch, (step + 1) * r.batch), r.images.dim)
         u = torch.rand(r.batch, 1, generator=generator(r.seed, "conic turn", r.round, step))
         return slerp(x0, fresh, self._params.zeta_max * 2 * u**2 / (1 + u**2)), x1

@@ -23,6 +23,7 @@ class Fresh(Coupling):
         super().__init__()
         self._inputs, self._independent = inputs, Independent(inputs)
         self._n_real = int(params.real_fraction * inputs.batch)
+        self.unused = set() if self._n_real < inputs.batch else {"synthetic"}
 
     def batch(self, step: int, networks: Networks) -> Pairs:
         """See `Coupling.batch`."""

@@ -87,10 +87,7 @@ class Evaluation:
         return torch.cat(samples), torch.cat(lengths).mean().item()
 
     def _score(self, solver: str, nfe: int, samples: torch.Tensor) -> None:
-        if not torch.isfinite(samples).all():
-            raise ReflowbenchError(
-                f"samples of {solver} at NFE {nfe} are not finite: the model has diverged; lower round.lr"
-            )
+        self._finite(samples, f"samples of {solver} at NFE {nfe}")
         p, images = self.params, self.data.quantize(samples)
         features = self.classifier.features(images)
         n = len(images)
@@ -107,11 +104,18 @@ class Evaluation:
         nfe = steps * NFE_PER_STEP[inversion.SOLVER]
         for name, images in (("real", self.data.images[:n]), ("synthetic", samples[:n])):
             noise_, back = inversion.invert_and_return(self.velocity, images, steps)
+            self._finite(noise_, f"noise of inverted {name} images")
+            self._finite(back, f"reconstructions of {name} images")
             values = {f"reconstruction_error_{name}": inversion.reconstruction_error(images, back)}
             if name == "real":
                 values |= inversion.noise_law(noise_)
             for metric, value in values.items():
                 self._add(metric, value, inversion.SOLVER, nfe, n_samples=len(images))
+
+    @staticmethod
+    def _finite(values: torch.Tensor, name: str) -> None:
+        if not torch.isfinite(values).all():
+            raise ReflowbenchError(f"{name} are not finite: the model has diverged; lower round.lr")
 
     def _memorization(self, samples: torch.Tensor, solver: str, nfe: int) -> None:
         images, n = self.data.quantize(samples), len(samples)

@@ -69,7 +69,7 @@ def _curve(axes: Any, index: int, label: str, x: list[float], values: list[Inter
         yerr=[value.half_width or 0.0 for value in values],
         label=label,
         color=colour,
-        marker=_MARKERS[index % len(_MARKERS)],
+        marker=_MARKERS[(index + index // len(_COLOURS)) % len(_MARKERS)],
         capsize=3,
     )
 

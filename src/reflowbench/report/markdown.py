@@ -8,12 +8,12 @@ from typing import Any
 
 from reflowbench.core.flow.schemes import ADAPTIVE
 from reflowbench.core.params import EvaluateParams, PairsParams, RoundParams
-from reflowbench.report.tables import cost_columns, round_table, table
+from reflowbench.report.tables import FD, cost_columns, differences, round_table, table
 from reflowbench.results.statistics import Interval
 from reflowbench.results.summary import BASELINE, Results
 
-FD = "frechet_distance"
 VARIANCE = "variance_ratio"
+TRANSPORT = "ot"
 _NOISE_LAW = ("inverted_norm", "inverted_ks_norm", "inverted_ks_coordinates", "inverted_correlation")
 
 
@@ -56,6 +56,9 @@ def render(results: Results, settings: Settings) -> str:
         _nfe_table(results),
         f"{ADAPTIVE} chooses its own steps (tolerance {settings.evaluate.adaptive_tolerance:g}); mean NFE in brackets.",
         "![Frechet distance by NFE](figures/fd_by_nfe.png)",
+        f"## Differences in FD after round {last}, seed by seed",
+        differences(results, (BASELINE, TRANSPORT)),
+        f"`{TRANSPORT}` trains on no sample of its own: what self-training has to beat.",
         f"## Sample variance relative to real ({results.solver}, NFE {many})",
         round_table(results, lambda m, k: results.over_seeds(m, k, VARIANCE, many)),
         "![Sample variance by round](figures/variance.png)",

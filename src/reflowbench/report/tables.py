@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from reflowbench.results.statistics import Interval
 from reflowbench.results.summary import Results
 
+FD = "frechet_distance"
+
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Lay cells out as a Markdown table; the first column is text, the others are numbers."""
@@ -23,3 +25,13 @@ def round_table(results: Results, cell: Callable[[str, int], Interval]) -> str:
 def cost_columns(results: Results, method: str) -> list[str]:
     """Network evaluations for pairs per update and pair of the batch: noise to image, image to noise."""
     return [f"{results.evaluations_per_update(method, kind):.3g}" for kind in ("forward", "inversion")]
+
+
+def differences(results: Results, references: Sequence[str]) -> str:
+    """Paired differences in FD after the last round to reference methods, at every NFE."""
+    columns = [(name, nfe) for name in references if name in results.methods for nfe in reversed(results.nfes)]
+    rows = []
+    for method in results.methods:
+        cells = ["" if method == name else str(results.against(method, name, FD, nfe)) for name, nfe in columns]
+        rows.append([method, *cells])
+    return table(["method", *(f"- {name}, NFE {nfe}" for name, nfe in columns)], rows)

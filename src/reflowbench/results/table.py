@@ -53,17 +53,19 @@ def gather(
 
 def _refuse_unequal_updates(table: pd.DataFrame) -> None:
     """A difference between methods must come from their couplings, not from their training's length."""
-    updates = table[(table["metric"] == "updates") & (table["round"] > 0)]
-    trained = table[table["round"] > 0][["method", "seed", "round"]].drop_duplicates()
-    if len(updates) != len(trained):
-        raise ReflowbenchError("an evaluation does not say how many updates its model was trained for; run `dvc repro`")
-    for round_, cells in updates.groupby("round"):
-        if cells["value"].nunique() > 1:
-            counts = cells.groupby("method")["value"].unique().map(lambda values: [int(value) for value in values])
-            raise ReflowbenchError(
-                f"round {round_} was trained for unequal updates ({counts.to_dict()}): no comparison; run `dvc repro`, "
-                "which trains every method for round.steps"
-            )
+    trained = table[table["round"] > 0]
+    cells = len(trained[["method", "seed", "round"]].drop_duplicates())
+    for fact, what in (("updates", "updates"), ("train_evaluations", "training passes")):
+        counts = trained[trained["metric"] == fact]
+        if len(counts) != cells:
+            raise ReflowbenchError(f"an evaluation does not give its model's number of {what}; run `dvc repro`")
+        for round_, methods in counts.groupby("round"):
+            if methods["value"].nunique() > 1:
+                by_method = methods.groupby("method")["value"].unique().map(lambda values: [int(v) for v in values])
+                raise ReflowbenchError(
+                    f"round {round_} was trained for unequal {what} ({by_method.to_dict()}): no comparison; run "
+                    "`dvc repro`, which trains every method for round.steps of round.batch pairs"
+                )
 
 
 def _rows(folder: Path) -> list[dict[str, Any]]:

@@ -142,6 +142,8 @@ class Coupling(ABC):
     """
 
     spent: Spent = field(default_factory=Spent, init=False)
+    unused: set[str] = field(default_factory=set, init=False)
+    """Kinds of stored pairs that the parameters keep it from drawing; they are no cost of the method."""
 
     @abstractmethod
     def batch(self, step: int, networks: Networks) -> Pairs:

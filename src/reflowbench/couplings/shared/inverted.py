@@ -52,20 +52,27 @@ class InvertedPairs:
         self._stored, self._rebuilt = stored, rebuilt
         self._noise = self._correct(stored.rows(torch.arange(len(stored))), rebuilt) if self._correct else None
 
-    def draw(self, step: int, count: int, networks: Networks) -> Pairs:
-        """Draw real pairs for one step, after rebuilding all of them if it is time.
+    def refresh(self, step: int, networks: Networks) -> None:
+        """Rebuild all pairs if it is time; to be called at every step, also where none are drawn.
 
         Args:
             step: Optimizer step.
-            count: How many.
             networks: The networks being trained.
-
-        Returns:
-            Noise and images.
         """
         alpha = self._params.regenerate_every
         if alpha and step and step % alpha == 0:
             self._rebuild(networks)
+
+    def draw(self, step: int, count: int) -> Pairs:
+        """Draw real pairs for one step.
+
+        Args:
+            step: Optimizer step.
+            count: How many.
+
+        Returns:
+            Noise and images.
+        """
         images = self._inputs.images.images
         if self._noise is None:
             rows = self._inputs.draw_real(step, count)

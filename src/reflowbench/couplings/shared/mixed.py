@@ -26,6 +26,8 @@ class Mixed(Coupling):
         super().__init__()
         self._inputs = inputs
         self._n_real = int(params.real_fraction * inputs.batch)
+        kinds = {"synthetic": inputs.batch - self._n_real, "inverted": self._n_real}
+        self.unused = {kind for kind, count in kinds.items() if not count}
         self._inverted = InvertedPairs(inputs, params, self.spent, correct) if self._n_real else None
 
     def batch(self, step: int, networks: Networks) -> Pairs:
@@ -33,7 +35,8 @@ class Mixed(Coupling):
         n_synthetic = self._inputs.batch - self._n_real
         parts = [self._inputs.draw_synthetic(step, n_synthetic)] if n_synthetic else []
         if self._inverted:
-            parts.append(self._inverted.draw(step, self._n_real, networks))
+            self._inverted.refresh(step, networks)
+            parts.append(self._inverted.draw(step, self._n_real))
         return join(*parts)
 
     def state(self) -> dict[str, torch.Tensor]:

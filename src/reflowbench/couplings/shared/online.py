@@ -76,6 +76,11 @@ class Online(Coupling):
         z = noise(r.seed, "online noise", r.round, range(first, first + size - real), r.images.dim)
         images = r.images.images[r.draw(f"online real rows {group}", step, len(r.images), real)]
         made, inverted = self._solve(velocity, z, images, first)
+        if not torch.isfinite(inverted).all():
+            raise ReflowbenchError(
+                f"inversion gave non-finite noise in round {r.round} at step {step}: the network has diverged; lower "
+                "round.lr, or make the pairs by a slower network (source ema or round_start)"
+            )
         if p.reassign and real:
             fresh = noise(r.seed, "online reassigned", r.round, range(first, first + real), r.images.dim)
             inverted = fresh[assign(fresh, inverted)]
