@@ -47,7 +47,9 @@ def test_what_the_findings_claim_of_the_best_methods_is_true_of_the_table():
         assert ratio.mean + ratio.half_width <= limit
     assert results.against("rca_ot", "ot_dataset_chunk", fd, many).sign == -1
     assert results.against("rca_ot", "ot_dataset_chunk", fd, few).sign == 1
+    assert results.against("neon_weight_01", "ot_dataset_chunk", fd, many).sign == -1
     assert results.against("rca_alpha_100", "reflow", fd, many).sign == 1
+    assert results.against("rca_euler_10", "reflow_euler_10", fd, many).sign == -1
     assert results.against("accumulate", "ot_dataset_chunk", fd, few).sign == -1
     assert results.against("reflow_from_ot", "reflow", fd, many).sign == 0
 
