@@ -13,7 +13,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 DATA = "runs/data/train.safetensors"
-BASE = ["train_base", "--seed", "0", "--data", DATA, "--out", "made/base"]
+BASE = ["train_base", "--seed", "0", "--coupling", "independent", "--data", DATA, "--out", "made/base"]
 ROUND = ["train_round", "--method", "reflow", "--seed", "0", "--round", "1", "--data", DATA]
 ROUND += ["--start", "runs/base/s0", "--synthetic", "made/synthetic", "--out", "made/round"]
 
