@@ -21,7 +21,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $(STAMP)
 
 # Checking the methods' blocks imports torch, so it is done only when something it reads has changed.
-$(CHECKED): params.yaml $(wildcard src/reflowbench/couplings/*.py) | $(STAMP)
+$(CHECKED): params.yaml $(wildcard src/reflowbench/core/*.py src/reflowbench/couplings/*.py src/reflowbench/couplings/shared/*.py) | $(STAMP)
 	reflowbench check
 	@mkdir -p $(@D) && touch $@
 

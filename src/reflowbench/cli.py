@@ -16,7 +16,7 @@ def _profile(args: argparse.Namespace) -> None:
     from reflowbench import profiles
 
     profiles.write_profile(args.name, target=args.out)
-    print(f"wrote {args.out} for profile {args.name}; run `dvc repro`")
+    print(f"wrote {args.out} for profile {args.name}")
 
 
 def _check(args: argparse.Namespace) -> None:

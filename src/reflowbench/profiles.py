@@ -88,10 +88,13 @@ def render(values: dict[str, Any]) -> str:
     Returns:
         The text of params.yaml; the same tree gives the same bytes.
     """
-    parts = [
-        f"# The resolved parameters of the results in reports/. Made by `reflowbench profile {values['profile']}`."
-    ]
-    parts.append("# Edit and run `dvc repro`: only what depends on the change runs again.")
+    profile = values["profile"]
+    if values.get("chains"):
+        parts = [f"# The resolved parameters of the results in reports/{profile}/. Edit profiles/{profile}.yaml, then"]
+        parts.append(f"# `reflowbench profile {profile} --out {profile}/params.yaml`, commit, and `make {profile}`.")
+    else:
+        parts = [f"# The resolved parameters of the results in reports/. Made by `reflowbench profile {profile}`."]
+        parts.append("# Edit and run `dvc repro`: only what depends on the change runs again.")
     for name, group in Params.model_fields.items():
         if name not in values:
             continue
@@ -103,5 +106,18 @@ def render(values: dict[str, Any]) -> str:
 
 
 def write_profile(name: str, folder: Path = FOLDER, target: Path = PARAMS_FILE) -> None:
-    """Write params.yaml for a profile, whole or not at all."""
-    write_text(target, render(resolve(name, folder)))
+    """Write params.yaml for a profile, whole or not at all.
+
+    Args:
+        name: The profile.
+        folder: Where profiles are.
+        target: Where to write it.
+
+    Raises:
+        ReflowbenchError: If there is no such profile, it does not make valid parameters, or it is a study and
+            `target` is the pipeline's own file, whose stages a study does not have.
+    """
+    values = resolve(name, folder)
+    if values.get("chains") and target == PARAMS_FILE:
+        raise ReflowbenchError(f"profile {name} is a study, not for {target}: name its file by --out study/params.yaml")
+    write_text(target, render(values))
