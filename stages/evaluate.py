@@ -11,9 +11,11 @@ from reflowbench.core.evaluations import METRICS_FILE, SAMPLES_FILE
 from reflowbench.core.networks.model import load_facts, load_model
 from reflowbench.core.params import EvaluateParams
 from reflowbench.core.stage import drive, run_stage, set_threads
-from reflowbench.metrics import classifier
 from reflowbench.metrics.evaluate import Evaluation
-from reflowbench.metrics.floor import floor
+from reflowbench.metrics.features.classifier import load
+from reflowbench.metrics.features.registry import load_networks
+from reflowbench.metrics.floor import floor, real_spectrum
+from reflowbench.metrics.reference import Reference
 
 GROUPS = (EvaluateParams,)
 
@@ -23,13 +25,17 @@ def main(args: argparse.Namespace) -> None:
     set_threads()
     params = load_group(EvaluateParams, args.params)
     data, heldout = ImageSet.load(args.data), ImageSet.load(args.heldout)
-    features, accuracy = classifier.load(args.features)
-    network, _, _ = load_model(args.model)
-    evaluation = Evaluation(network, data, heldout, features, params, args.seed)
+    classifier, accuracy = load(args.features)
+    networks = load_networks(params, classifier, data.shape)
+    velocity, _, _ = load_model(args.model)
+    evaluation = Evaluation(velocity, data, heldout, Reference(data, networks, classifier, params), params, args.seed)
     drive(evaluation, "evaluate")
-    measurements = [*evaluation.measurements, *(floor(data, heldout, features, params) if args.floor else [])]
+    real = floor(data, heldout, networks, classifier, params) if args.floor else []
     result = {
-        "measurements": [asdict(m) for m in measurements],
+        "measurements": [asdict(m) for m in [*evaluation.measurements, *real]],
+        "left_out": evaluation.left_out,
+        "spectrum": evaluation.spectrum,
+        "real_spectrum": real_spectrum(data) if args.floor else [],
         "training": load_facts(args.model),
         "classifier_accuracy": accuracy,
     }

@@ -7,7 +7,7 @@ from reflowbench.core.config import load_group
 from reflowbench.core.data.images import ImageSet
 from reflowbench.core.params import FeaturesParams
 from reflowbench.core.stage import drive, run_stage, set_threads
-from reflowbench.metrics import classifier
+from reflowbench.metrics.features import classifier
 
 GROUPS = (FeaturesParams,)
 

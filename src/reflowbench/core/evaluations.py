@@ -13,3 +13,15 @@ BASE = "base"
 def cell_folder(evaluations: Path, method: str, seed: int, k: int) -> Path:
     """Folder of one evaluated model."""
     return evaluations / method / f"s{seed}" / f"k{k}"
+
+
+def distance_name(features: str) -> str:
+    """How a Frechet distance in a feature space may be called: FID only with Inception features.
+
+    Args:
+        features: Name of a feature network.
+
+    Returns:
+        "FID (inception_clean)", since the modes of FID are not comparable, or "FD (classifier features)".
+    """
+    return f"FID ({features})" if features.startswith("inception") else f"FD ({features} features)"

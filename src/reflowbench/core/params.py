@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from reflowbench.core.flow.schemes import NFE_PER_STEP, FixedSolver
+from reflowbench.core.flow.schemes import NFE_PER_STEP, FixedSolver, Loss, TimeLaw
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 PositiveInt = Annotated[int, Field(ge=1)]
@@ -66,8 +66,8 @@ class OptimParams(Group):
     warmup: Annotated[int, Field(ge=0)]
     ema: Annotated[float, Field(ge=0, lt=1)]
     clip: Annotated[float, Field(gt=0)]
-    loss: Literal["mse", "pseudo_huber"]
-    times: Literal["uniform", "u_shaped", "logit_normal"] = Field(description="law of t in the loss")
+    loss: Loss
+    times: TimeLaw = Field(description="law of t in the loss")
 
 
 class PotentialParams(Group):
@@ -97,9 +97,33 @@ class PairsParams(Group):
     steps: PositiveInt
 
 
+class MonitorParams(Group):
+    """What training shows of the model while it runs: curves and sample grids, by Euler from fixed noise."""
+
+    every: PositiveInt = Field(description="optimizer steps between two looks")
+    n_samples: Annotated[int, Field(ge=2)]
+    nfe: PositiveInt
+    grid_images: PositiveInt
+
+
+class InceptionParams(Group):
+    """The Inception network of FID, which no package ships."""
+
+    mode: Literal["clean", "legacy_tensorflow", "legacy_pytorch"] = Field(description="clean-fid's pipeline")
+    weights: str | None = Field(description="file with the weights")
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(description="its checksum")
+
+
 class EvaluateParams(Group):
     """What every model is measured with."""
 
+    features: Annotated[list[Literal["classifier", "pixels", "inception", "efficientnet"]], Field(min_length=1)] = (
+        Field(description="feature spaces of the distances; the first one is the report's")
+    )
+    inception: InceptionParams
+    pca: PositiveInt | None = Field(description="also the Frechet distance in so many principal components")
+    neighbours: PositiveInt = Field(description="k of precision, recall, density and coverage")
+    groups: Annotated[int, Field(ge=2)] = Field(description="groups of samples left out in turn for standard errors")
     n_samples: Annotated[int, Field(ge=2)]
     solver: FixedSolver
     nfe: Annotated[list[PositiveInt], Field(min_length=1)]
@@ -115,6 +139,10 @@ class EvaluateParams(Group):
         bad = [n for n in self.nfe if n % per_step]
         if bad or len(set(self.nfe)) != len(self.nfe):
             raise ValueError(f"nfe {self.nfe}: want distinct multiples of {per_step} for solver {self.solver}")
+        if len(set(self.features)) != len(self.features):
+            raise ValueError(f"features {self.features}: named twice")
+        if "inception" in self.features and not (self.inception.weights and self.inception.sha256):
+            raise ValueError("features name inception: give evaluate.inception.weights (a file) and its sha256")
         return self
 
 
@@ -175,6 +203,7 @@ class Params(Group):
     network: NetworkParams
     base: BaseParams
     round: RoundParams
+    monitor: MonitorParams
     pairs: PairsParams
     methods: dict[Name, dict[str, Any]] = Field(description="One block per method, under the method's name.")
     chains: dict[Name, Chain] = Field(default_factory=dict, description="Variants of methods, for a study.")

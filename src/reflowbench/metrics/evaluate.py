@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -13,20 +13,20 @@ from reflowbench.core.flow.blocks import in_blocks
 from reflowbench.core.flow.path import Velocity
 from reflowbench.core.flow.schemes import ADAPTIVE, NFE_PER_STEP
 from reflowbench.core.flow.solvers import solve_adaptive
+from reflowbench.core.gaussians import fit
 from reflowbench.core.params import EvaluateParams
 from reflowbench.core.randomness import noise
-from reflowbench.metrics import inversion
-from reflowbench.metrics.classifier import Classifier
-from reflowbench.metrics.frechet import frechet_distance
-from reflowbench.metrics.kernel import KernelDistance
-from reflowbench.metrics.measurement import FEATURES, Measurement
+from reflowbench.metrics import diversity, families, inversion
+from reflowbench.metrics.families import Family
+from reflowbench.metrics.measurement import Measurement, UndefinedError
 from reflowbench.metrics.memorization import closer_to_training, nearest_distance
-from reflowbench.metrics.straightness import sample_with_straightness
+from reflowbench.metrics.reference import Reference
+from reflowbench.metrics.straightness import sample_with_geometry
 
 
 @dataclass
 class Evaluation:
-    """Measures one model; iterate to run it, then read `measurements` and `samples`.
+    """Measures one model; iterate to run it, then read the other attributes.
 
     Every model of a seed is given the same noise at every NFE, so that differences between
     methods and rounds have small variance and sample grids line up.
@@ -35,20 +35,24 @@ class Evaluation:
         velocity: The model.
         data: Images that the model is trained on and measured against.
         heldout: Images that no model is trained on.
-        classifier: Feature network.
+        reference: Metrics of images against `data`.
         params: What to measure.
         seed: Seed of the chain.
         measurements: Filled by iterating.
+        left_out: By feature space and solver, Frechet distances without each group of samples.
+        spectrum: Eigenvalues of the samples' covariance at the highest NFE, descending.
         samples: The first images of each NFE, shape (grid_images, dim), rounded to grey levels.
     """
 
     velocity: Velocity
     data: ImageSet
     heldout: ImageSet
-    classifier: Classifier
+    reference: Reference
     params: EvaluateParams
     seed: int
     measurements: list[Measurement] = field(default_factory=list)
+    left_out: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    spectrum: list[float] = field(default_factory=list)
     samples: dict[str, torch.Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -56,81 +60,98 @@ class Evaluation:
         return len(self.params.nfe) + 2
 
     def __iter__(self) -> Iterator[str]:
-        """Measure, yielding the name of each part that is done.
-
-        Raises:
-            ReflowbenchError: If samples are not finite.
-        """
+        """Measure, yielding the name of each part that is done. A metric that fails is recorded as missing."""
         p = self.params
-        self._real = self.classifier.features(self.data.real)
-        self._kernel_distance = KernelDistance(self._real)
         z = noise(self.seed, "evaluation", 0, range(p.n_samples), self.data.dim)
         for nfe in sorted(p.nfe):
-            samples, straightness = self._solve(z, nfe)
+            samples, straightness, curvature = self._solve(z, nfe)
             self._score(p.solver, nfe, samples)
             yield f"{p.solver} {nfe}"
-        self._add("straightness", straightness, p.solver, nfe, n_samples=p.n_samples)
+        for metric, lengths in (("straightness", straightness), ("total_curvature", curvature)):
+            self._mean(metric, lengths, p.solver, nfe)
         self._memorization(samples, p.solver, nfe)
+        self._spectrum(samples)
         self._invert(samples)
         yield "inversion"
-        samples, nfe = solve_adaptive(self.velocity, z, p.adaptive_tolerance)
-        self._score(ADAPTIVE, nfe, samples)
+        self._adaptive(z)
         yield ADAPTIVE
 
-    def _solve(self, z: torch.Tensor, nfe: int) -> tuple[torch.Tensor, float]:
+    def _solve(self, z: torch.Tensor, nfe: int) -> Sequence[torch.Tensor]:
         steps = nfe // NFE_PER_STEP[self.params.solver]
-        samples, lengths = [], []
+        blocks = []
         for block, rows in in_blocks(z):
-            end, straightness = sample_with_straightness(self.velocity, block, self.params.solver, steps)
-            samples.append(end[:rows])
-            lengths.append(straightness[:rows])
-        return torch.cat(samples), torch.cat(lengths).mean().item()
+            ends = sample_with_geometry(self.velocity, block, self.params.solver, steps)
+            blocks.append([values[:rows] for values in ends])
+        return [torch.cat(parts) for parts in zip(*blocks, strict=True)]
 
-    def _score(self, solver: str, nfe: int, samples: torch.Tensor) -> None:
-        self._finite(samples, f"samples of {solver} at NFE {nfe}")
-        p, images = self.params, self.data.quantize(samples)
-        features = self.classifier.features(images)
-        n = len(images)
-        variance = images.double().var(dim=0).sum() / self.data.real.double().var(dim=0).sum()
-        self._add("frechet_distance", frechet_distance(features, self._real), solver, nfe, FEATURES, n)
-        self._add("kernel_distance", self._kernel_distance(features), solver, nfe, FEATURES, n)
-        self._add("variance_ratio", variance.item(), solver, nfe, n_samples=n)
+    def _adaptive(self, z: torch.Tensor) -> None:
+        try:
+            samples, nfe = solve_adaptive(self.velocity, z, self.params.adaptive_tolerance)
+        except ReflowbenchError as error:
+            self._score(ADAPTIVE, 0, torch.zeros_like(z), str(error))
+        else:
+            self._score(ADAPTIVE, nfe, samples)
+
+    def _score(self, solver: str, nfe: int, samples: torch.Tensor, failure: str = "") -> None:
+        images = self.data.quantize(samples)
         name = solver if solver == ADAPTIVE else f"{solver}_{nfe}"
-        self.samples[name] = images[: p.grid_images]
+        self.samples[name] = images[: self.params.grid_images]
+        scores = self.reference.measure(images, failure=failure)
+        self.measurements += [replace(m, solver=solver, nfe=nfe) for m in scores.measurements]
+        for features, distances in scores.left_out.items():
+            self.left_out.setdefault(features, {})[name] = distances
+
+    def _spectrum(self, samples: torch.Tensor) -> None:
+        images = self.data.quantize(samples)
+        if torch.isfinite(images).all():
+            self.spectrum = list(map(float, diversity.spectrum(fit(images.double().numpy()))))
 
     def _invert(self, samples: torch.Tensor) -> None:
         """Invert real images and the model's own samples; compare the real images' noise with N(0, I)."""
         n, steps = self.params.inversion_images, self.params.inversion_steps
         nfe = steps * NFE_PER_STEP[inversion.SOLVER]
-        for name, images in (("real", self.data.images[:n]), ("synthetic", samples[:n])):
-            noise_, back = inversion.invert_and_return(self.velocity, images, steps)
-            self._finite(noise_, f"noise of inverted {name} images")
-            self._finite(back, f"reconstructions of {name} images")
-            values = {f"reconstruction_error_{name}": inversion.reconstruction_error(images, back)}
-            if name == "real":
-                values |= inversion.noise_law(noise_)
-            for metric, value in values.items():
-                self._add(metric, value, inversion.SOLVER, nfe, n_samples=len(images))
+        real, synthetic = self.data.images[:n], samples[:n]
+        noise_, back = inversion.invert_and_return(self.velocity, real, steps)
+        _, back_synthetic = inversion.invert_and_return(self.velocity, synthetic, steps)
 
-    @staticmethod
-    def _finite(values: torch.Tensor, name: str) -> None:
-        if not torch.isfinite(values).all():
-            raise ReflowbenchError(f"{name} are not finite: the model has diverged; lower round.lr")
+        def law() -> Sequence[float]:
+            return inversion.noise_law(_finite(noise_, "the noise of inverted images"))
+
+        def errors_of(images: torch.Tensor, returned: torch.Tensor) -> Callable[[], Sequence[float]]:
+            return lambda: (inversion.reconstruction_error(images, _finite(returned, "the reconstructions")),)
+
+        self._record(inversion.NOISE_LAW, law, inversion.SOLVER, nfe, len(real))
+        error = "reconstruction_error"
+        self._record((f"{error}_real",), errors_of(real, back), inversion.SOLVER, nfe, len(real))
+        self._record(
+            (f"{error}_synthetic",), errors_of(synthetic, back_synthetic), inversion.SOLVER, nfe, len(synthetic)
+        )
 
     def _memorization(self, samples: torch.Tensor, solver: str, nfe: int) -> None:
-        images, n = self.data.quantize(samples), len(samples)
-        nearest = nearest_distance(images, self.data.real).median().item()
-        self._add("nearest_training_distance", nearest, solver, nfe, n_samples=n)
-        share = closer_to_training(images, self.data.real, self.heldout.real)
-        self._add("closer_to_training", share, solver, nfe, n_samples=n)
+        images = self.data.quantize(samples)
 
-    def _add(
-        self,
-        metric: str,
-        value: float,
-        solver: str = "",
-        nfe: int = 0,
-        features: str = "",
-        n_samples: int = 0,
+        def distances() -> Sequence[float]:
+            found = _finite(images, "the samples")
+            nearest = nearest_distance(found, self.data.real).median().item()
+            return nearest, closer_to_training(found, self.data.real, self.heldout.real)
+
+        self._record(("nearest_training_distance", "closer_to_training"), distances, solver, nfe, len(images))
+
+    def _mean(self, metric: str, values: torch.Tensor, solver: str, nfe: int) -> None:
+        """Record the mean over samples of what each has, with its standard error."""
+        n = len(values)
+        self._record((metric,), lambda: (values.mean().item(),), solver, nfe, n)
+        if self.measurements[-1].value is not None:
+            self.measurements[-1] = replace(self.measurements[-1], error=values.std().item() / n**0.5)
+
+    def _record(
+        self, metrics: Sequence[str], compute: Callable[[], Sequence[float]], solver: str, nfe: int, n: int
     ) -> None:
-        self.measurements.append(Measurement(metric, value, solver, nfe, features, n_samples))
+        found, _ = families.measure(Family(metrics, lambda rows: compute(), n, errors=False), 0)
+        self.measurements += [replace(m, solver=solver, nfe=nfe) for m in found]
+
+
+def _finite(values: torch.Tensor, name: str) -> torch.Tensor:
+    if not torch.isfinite(values).all():
+        raise UndefinedError(f"{name} are not finite")
+    return values

@@ -2,46 +2,92 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import torch
 
 from reflowbench.core.data.images import ImageSet
+from reflowbench.core.gaussians import fit
 from reflowbench.core.params import EvaluateParams
 from reflowbench.core.randomness import generator
-from reflowbench.metrics.classifier import Classifier
-from reflowbench.metrics.frechet import frechet_distance
-from reflowbench.metrics.kernel import KernelDistance
-from reflowbench.metrics.measurement import FEATURES, Measurement
+from reflowbench.metrics import diversity, neighbours
+from reflowbench.metrics.features.base import FeatureNetwork
+from reflowbench.metrics.features.classifier import Classifier
+from reflowbench.metrics.measurement import Measurement
 from reflowbench.metrics.memorization import nearest_distance
+from reflowbench.metrics.reference import FRECHET, Reference
+
+_BIASED = (FRECHET, f"{FRECHET}_infinity")
+_DISJOINT = ("kernel_distance", *neighbours.METRICS)
 
 
-def floor(data: ImageSet, heldout: ImageSet, classifier: Classifier, params: EvaluateParams) -> list[Measurement]:
-    """Measure real images against real images.
+def floor(
+    data: ImageSet,
+    heldout: ImageSet,
+    networks: Sequence[FeatureNetwork],
+    classifier: Classifier,
+    params: EvaluateParams,
+) -> list[Measurement]:
+    """Measure real images against real images, over and over with other ones.
 
-    Frechet distance: `n_samples` training images drawn with replacement, against all of them. The
-    kernel distance is unbiased, but not if both sets share images: two random halves. Distance to the
-    nearest training image: of the held-out images.
+    Frechet distances: `n_samples` training images drawn with replacement, against all of them, so that
+    their bias is that of the models' distances. Kernel distance and neighbours must not share images
+    with the reference: two random parts, in the proportion of samples to training images, which
+    coverage depends on. What needs no reference: `n_samples` different images, or all
+    if there are fewer. Distance to the nearest training image: of the held-out images.
 
     Args:
         data: The images that models are trained on and measured against.
         heldout: Images that no model is trained on.
-        classifier: Feature network.
+        networks: Feature spaces.
+        classifier: Classifier of the images' own classes.
         params: Sample count and repeats.
 
     Returns:
-        One measurement per metric, its name ending in `_floor`.
+        One measurement per metric and feature space, its name ending in `_floor`: the mean over repeats, and
+        its standard error.
     """
-    real, scores, half = classifier.features(data.real), [], len(data) // 2
+    whole = Reference(data, networks, classifier, params)
+    found: dict[tuple[str, str], list[Measurement]] = defaultdict(list)
     for repeat in range(params.floor_repeats):
         draw = generator(0, "floor", step=repeat)
-        rows = torch.randint(len(real), (params.n_samples,), generator=draw).numpy()
-        order = torch.randperm(len(real), generator=draw).numpy()
-        kernel = KernelDistance(real[order[half:]])(real[order[:half]])
-        scores.append((frechet_distance(real[rows], real), kernel))
-    frechet, kernel = (float(value) for value in np.mean(scores, axis=0))
+        drawn = torch.randint(len(data), (params.n_samples,), generator=draw)
+        order = torch.randperm(len(data), generator=draw)
+        share = params.n_samples / (params.n_samples + len(data))
+        first, second = (_rows(data, part) for part in order.tensor_split([round(share * len(data))]))
+        rest = Reference(second, networks, classifier, params)
+        for wanted, reference, images in (
+            (lambda m: m.startswith(_BIASED), whole, data.real[drawn]),
+            (lambda m: m in _DISJOINT, rest, first.real),
+            (lambda m: not m.startswith(_BIASED + _DISJOINT), whole, data.real[order[: params.n_samples]]),
+        ):
+            for m in reference.measure(images, errors=False).measurements:
+                if wanted(m.metric):
+                    found[m.metric, m.features].append(m)
     nearest = nearest_distance(heldout.real, data.real).median().item()
     return [
-        Measurement("frechet_distance_floor", frechet, features=FEATURES, n_samples=params.n_samples),
-        Measurement("kernel_distance_floor", kernel, features=FEATURES, n_samples=half),
+        *map(_mean, found.values()),
         Measurement("nearest_training_distance_floor", nearest, n_samples=len(heldout)),
     ]
+
+
+def real_spectrum(data: ImageSet) -> list[float]:
+    """Eigenvalues of the real images' covariance, descending."""
+    return list(map(float, diversity.spectrum(fit(data.real.double().numpy()))))
+
+
+def _rows(data: ImageSet, rows: torch.Tensor) -> ImageSet:
+    return replace(data, images=data.images[rows], labels=data.labels[rows])
+
+
+def _mean(repeats: Sequence[Measurement]) -> Measurement:
+    first = repeats[0]
+    name = f"{first.metric}_floor"
+    if any(m.value is None for m in repeats):
+        return replace(first, metric=name, value=None, missing=next(m.missing for m in repeats if m.value is None))
+    values = np.array([m.value for m in repeats], dtype=np.float64)
+    error = float(values.std(ddof=1) / len(values) ** 0.5)
+    return replace(first, metric=name, value=float(values.mean()), error=error)

@@ -2,29 +2,116 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
+from reflowbench.core.gaussians import fit, squared_wasserstein
+from reflowbench.core.jackknife import Rows
+from reflowbench.metrics.measurement import UndefinedError
+
 Array = NDArray[np.float64]
+SPLITS = (1, 2, 3, 4)
+"""Into how many disjoint parts samples are split to see how a distance depends on their number."""
+
+
+class FrechetDistance:
+    """Distance to fixed real features; `core.gaussians` has the formula. Only with Inception features it is FID."""
+
+    def __init__(self, real: Array) -> None:
+        """Take in the reference.
+
+        Args:
+            real: Features, shape (m, d), m at least 2.
+        """
+        self._real = fit(real)
+
+    def __call__(self, generated: Array) -> float:
+        """Measure samples.
+
+        Args:
+            generated: Features, shape (n, d).
+
+        Returns:
+            The distance, at least 0. Biased upwards for few samples: compare with real images of the same number.
+
+        Raises:
+            UndefinedError: If there are fewer than two samples.
+        """
+        if len(generated) < 2:
+            raise UndefinedError(f"a covariance needs at least 2 samples, not {len(generated)}")
+        return squared_wasserstein(self._real, fit(generated))
+
+    def at_infinity(self, generated: Array) -> float:
+        """Estimate the distance at infinitely many samples; the reference stays the finite one.
+
+        Args:
+            generated: Features, shape (n, d).
+
+        Returns:
+            The estimate, which may be slightly negative.
+
+        Raises:
+            UndefinedError: If the smallest part of the samples would not span the features.
+        """
+        n, d = generated.shape
+        least = n // SPLITS[-1]
+        if least <= d:
+            raise UndefinedError(f"the extrapolation needs more than {SPLITS[-1]} x {d} samples, not {n}")
+
+        def distance(rows: Rows) -> float:
+            return self(generated[rows])
+
+        return extrapolate(distance, n)
 
 
 def frechet_distance(first: Array, second: Array) -> float:
-    """Frechet distance |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) (Heusel et al. 2017, eq. 6).
+    """Frechet distance between two sets of features, shapes (n, d) and (m, d)."""
+    return FrechetDistance(second)(first)
 
-    tr (C1 C2)^(1/2) is the sum of the square roots of the eigenvalues of the symmetric
-    C1^(1/2) C2 C1^(1/2): real by construction, where a general matrix square root is not.
-    Only with Inception features may the result be called FID.
+
+def extrapolate(statistic: Callable[[Rows], float], n: int) -> float:
+    """Value of a statistic at infinitely many samples, by a line in 1/n (Chong and Forsyth 2020, arXiv 1911.07023).
+
+    At n / j the statistic is averaged over j disjoint parts, so that every point uses all samples. The
+    bias that falls as 1/n is removed, that of higher order is not.
 
     Args:
-        first: Features, shape (n, d).
-        second: Features, shape (m, d).
+        statistic: Of rows among n samples, which come in no particular order: the parts are contiguous.
+        n: Number of samples.
 
     Returns:
-        The distance, at least 0.
+        The line's value at 1/n = 0.
     """
-    difference = first.mean(axis=0) - second.mean(axis=0)
-    cov1, cov2 = np.cov(first, rowvar=False), np.cov(second, rowvar=False)
-    values, vectors = np.linalg.eigh(cov1)
-    root1 = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
-    shared = np.sqrt(np.clip(np.linalg.eigvalsh(root1 @ cov2 @ root1), 0, None)).sum()
-    return max(0.0, float(difference @ difference + np.trace(cov1) + np.trace(cov2) - 2 * shared))
+    points = []
+    for parts in SPLITS:
+        split = np.array_split(np.arange(n), parts)
+        points.append((parts / n, float(np.mean([statistic(rows) for rows in split]))))
+    inverse, values = np.transpose(points)
+    return float(np.polyfit(inverse, values, 1)[1])
+
+
+class Projection:
+    """The principal components of the real features, fixed for all models: few samples fill few dimensions."""
+
+    def __init__(self, real: Array, dim: int) -> None:
+        """Fit.
+
+        Args:
+            real: Features, shape (m, d).
+            dim: Components to keep.
+
+        Raises:
+            UndefinedError: If there are fewer than `dim` features.
+        """
+        if dim > real.shape[1]:
+            raise UndefinedError(f"evaluate.pca = {dim}: there are only {real.shape[1]} features")
+        fitted = fit(real)
+        self._mean = fitted.mean
+        self._axes = np.linalg.eigh(fitted.covariance)[1][:, ::-1][:, :dim]
+
+    def __call__(self, features: Array) -> Array:
+        """Project features, shape (n, d), to shape (n, dim)."""
+        projected: Array = (features - self._mean) @ self._axes
+        return projected

@@ -10,6 +10,7 @@ from reflowbench.core.flow.schemes import FixedSolver
 from reflowbench.core.flow.solvers import solve
 
 SOLVER: FixedSolver = "heun"
+NOISE_LAW = ("inverted_norm", "inverted_ks_norm", "inverted_ks_coordinates", "inverted_correlation")
 
 
 def invert_and_return(velocity: Velocity, images: torch.Tensor, steps: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -36,17 +37,16 @@ def reconstruction_error(images: torch.Tensor, reconstructions: torch.Tensor) ->
     return (images.double() - reconstructions.double()).square().mean().sqrt().item()
 
 
-def noise_law(noise: torch.Tensor) -> dict[str, float]:
+def noise_law(noise: torch.Tensor) -> tuple[float, float, float, float]:
     """Compare noise with N(0, I).
 
     Args:
         noise: Shape (n, dim).
 
     Returns:
-        inverted_norm: mean of |z|^2 / dim, 1 for N(0, I).
-        inverted_ks_norm: Kolmogorov-Smirnov distance of |z|^2 to the chi-square law with dim degrees.
-        inverted_ks_coordinates: the same of all coordinates to N(0, 1).
-        inverted_correlation: root mean square correlation between coordinates; 1 / sqrt(n) for N(0, I).
+        In the order of NOISE_LAW: the mean of |z|^2 / dim, 1 for N(0, I); the Kolmogorov-Smirnov distance of
+        |z|^2 to the chi-square law with dim degrees; the same of all coordinates to N(0, 1); the root mean
+        square correlation between coordinates, 1 / sqrt(n) for N(0, I).
     """
     z = noise.double()
     dim = z.shape[1]
@@ -56,12 +56,12 @@ def noise_law(noise: torch.Tensor) -> dict[str, float]:
     correlation = scaled.T @ scaled
     off_diagonal = correlation.square().sum() - correlation.diagonal().square().sum()
     half = torch.tensor(dim / 2, dtype=torch.float64)
-    return {
-        "inverted_norm": (squared.mean() / dim).item(),
-        "inverted_ks_norm": ks_distance(torch.special.gammainc(half, squared / 2)),
-        "inverted_ks_coordinates": ks_distance(torch.special.ndtr(z.flatten())),
-        "inverted_correlation": (off_diagonal / (dim * (dim - 1))).sqrt().item(),
-    }
+    return (
+        (squared.mean() / dim).item(),
+        ks_distance(torch.special.gammainc(half, squared / 2)),
+        ks_distance(torch.special.ndtr(z.flatten())),
+        (off_diagonal / (dim * (dim - 1))).sqrt().item(),
+    )
 
 
 def ks_distance(probabilities: torch.Tensor) -> float:

@@ -9,14 +9,16 @@ from reflowbench.core.flow.schemes import FixedSolver
 from reflowbench.core.flow.solvers import trajectory
 
 
-def sample_with_straightness(
+def sample_with_geometry(
     velocity: Velocity, noise: torch.Tensor, solver: FixedSolver, steps: int
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Solve the flow and measure how far its trajectories are from straight lines.
 
     The straightness of a trajectory is the integral over t of |(x1 - x0) - v(x_t, t)|^2 (Liu et al.
     2022, eq. 6), with v the increments of the solver: sum |dx_i|^2 / dt - |x1 - x0|^2. 0 means that
-    one Euler step is exact.
+    one Euler step is exact. It counts changes of speed and of direction alike; the total curvature
+    counts those of direction alone: the integral of the curvature along the trajectory, which is the
+    sum of the angles between the solver's increments.
 
     Args:
         velocity: The field v(x, t).
@@ -25,12 +27,20 @@ def sample_with_straightness(
         steps: Its number of steps.
 
     Returns:
-        End points x1, shape (n, dim), and the straightness of each trajectory, shape (n,), in float64.
+        End points x1, shape (n, dim); straightness and total curvature (radians) of each trajectory,
+        shape (n,), in float64.
     """
     energy = torch.zeros(len(noise), dtype=torch.float64)
-    last = noise
+    curvature = torch.zeros(len(noise), dtype=torch.float64)
+    last, direction = noise, torch.zeros_like(noise, dtype=torch.float64)
     for x in trajectory(velocity, noise, solver, steps):
-        energy += (x - last).double().square().sum(dim=1) * steps
-        last = x
+        increment = (x - last).double()
+        energy += increment.square().sum(dim=1) * steps
+        unit = torch.nn.functional.normalize(increment, dim=1)
+        # Half the angle by its tangent: an arc cosine loses small angles.
+        angle = 2 * torch.atan2((unit - direction).norm(dim=1), (unit + direction).norm(dim=1))
+        moved = (unit != 0).any(dim=1)  # a step of length 0 has no direction and turns nowhere
+        curvature += torch.where(moved & (direction != 0).any(dim=1), angle, 0)
+        last, direction = x, torch.where(moved[:, None], unit, direction)
     displacement = (last - noise).double().square().sum(dim=1)
-    return last.clone(), energy - displacement
+    return last.clone(), energy - displacement, curvature

@@ -7,10 +7,47 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from reflowbench.core.artifacts import read_tensors, write_tensors
 from reflowbench.core.errors import ReflowbenchError
+
+
+def to_bytes(images: torch.Tensor, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """What 8-bit files of images would hold.
+
+    Args:
+        images: Flat, at grey levels in [-1, 1], shape (n, channels * height * width).
+        shape: (channels, height, width).
+
+    Returns:
+        Shape (n, height, width, channels). -1 is 0 and 1 is 255.
+    """
+    # The middle of two bytes, like level 8 of 0 .. 16, is rounded up, and must be whatever float32 made of it. Up to
+    # 256 levels, any other level is further than 1 / 510 from such a middle: 0.001 turns no other byte.
+    grey = ((images.double() + 1) * 127.5 + 0.501).floor().clamp(0, 255).to(torch.uint8)
+    values: NDArray[np.uint8] = grey.reshape(-1, *shape).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return values
+
+
+def rgb_bytes(images: torch.Tensor, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """What a reader that wants colour makes of 8-bit files of images: grey is repeated.
+
+    Args:
+        images: Flat, at grey levels in [-1, 1], shape (n, channels * height * width).
+        shape: (channels, height, width).
+
+    Returns:
+        Shape (n, height, width, 3).
+
+    Raises:
+        ReflowbenchError: If the images are neither grey nor colour.
+    """
+    if shape[0] not in (1, 3):
+        raise ReflowbenchError(f"images with {shape[0]} channels are neither grey (1) nor colour (3)")
+    return to_bytes(images, shape).repeat(3 // shape[0], axis=3)
 
 
 @dataclass(frozen=True)
@@ -55,7 +92,33 @@ class ImageSet:
         """
         unit = (images.clamp(-1, 1) + 1) / 2
         level = (unit * self.levels).floor() if self.dequantized else (unit * (self.levels - 1)).round()
-        return level.clamp(0, self.levels - 1) / (self.levels - 1) * 2 - 1
+        return self._at(level.clamp(0, self.levels - 1))
+
+    def _at(self, level: torch.Tensor) -> torch.Tensor:
+        return level / (self.levels - 1) * 2 - 1
+
+    def to_bytes(self, images: torch.Tensor) -> NDArray[np.uint8]:
+        """What 8-bit files of images would hold; up to 256 levels, nothing is lost.
+
+        Args:
+            images: At grey levels, as `quantize` and `real` give them, shape (n, dim).
+
+        Returns:
+            Shape (n, height, width, channels).
+        """
+        return to_bytes(images, self.shape)
+
+    def from_bytes(self, values: NDArray[np.uint8]) -> torch.Tensor:
+        """Undo `to_bytes`, to the bit.
+
+        Args:
+            values: Shape (n, height, width, channels).
+
+        Returns:
+            Images at grey levels, float32 of shape (n, dim).
+        """
+        flat = torch.tensor(values).permute(0, 3, 1, 2).reshape(-1, self.dim)
+        return self._at((flat.double() * (self.levels - 1) / 255).round().float())
 
     @cached_property
     def real(self) -> torch.Tensor:

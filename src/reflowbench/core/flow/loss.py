@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import torch
 
 from reflowbench.core.flow.path import Velocity, interpolate, target_velocity
+from reflowbench.core.flow.schemes import Loss
 
 HUBER_SCALE = 0.00054
 
@@ -17,7 +17,7 @@ def velocity_loss(
     x0: torch.Tensor,
     x1: torch.Tensor,
     t: torch.Tensor,
-    kind: Literal["mse", "pseudo_huber"],
+    kind: Loss,
 ) -> torch.Tensor:
     """Mean loss of the velocity regression over a batch.
 

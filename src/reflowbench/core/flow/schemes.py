@@ -1,4 +1,4 @@
-"""Names and costs of the solvers, apart from their arithmetic: parameters are checked without importing torch."""
+"""Names of what parameters choose between, apart from the arithmetic: they are checked without importing torch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from typing import Literal
 FixedSolver = Literal["euler", "heun", "rk4"]
 NFE_PER_STEP: dict[FixedSolver, int] = {"euler": 1, "heun": 2, "rk4": 4}
 """Network evaluations per sample in one step of a fixed-step solver (also its order)."""
+
+Loss = Literal["mse", "pseudo_huber"]
+TimeLaw = Literal["uniform", "u_shaped", "logit_normal"]
+Source = Literal["round_start", "raw", "ema"]
+"""Which weights make pairs within a round."""
 
 ADAPTIVE = "dopri5"
 """The adaptive solver."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import torch
 
-TimeLaw = Literal["uniform", "u_shaped", "logit_normal"]
+from reflowbench.core.flow.schemes import TimeLaw
+
 STEEPNESS = 4.0
 
 

@@ -18,15 +18,19 @@ from reflowbench.core.data.images import ImageSet
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.params import FeaturesParams
 from reflowbench.core.randomness import generator
+from reflowbench.metrics.features.base import blockwise
 
 
 class Classifier(nn.Module):
     """Three convolutions, a feature layer and a linear head."""
 
+    name = "classifier"
+
     def __init__(self, shape: tuple[int, int, int], classes: int, dim: int) -> None:
         super().__init__()
         channels, height, width = shape
         self._shape = shape
+        self.dim = dim
         self.body = nn.Sequential(
             nn.Conv2d(channels, 32, 3, padding=1),
             nn.ReLU(),
@@ -44,11 +48,13 @@ class Classifier(nn.Module):
         logits: torch.Tensor = self.head(torch.relu(self.body(images.reshape(-1, *self._shape))))
         return logits
 
-    @torch.inference_mode()
     def features(self, images: torch.Tensor) -> NDArray[np.float64]:
-        """Features before the last rectifier, shape (n, dim), of flat images in [-1, 1]."""
-        values: NDArray[np.float64] = self.body(images.reshape(-1, *self._shape)).double().numpy()
-        return values
+        """Features before the last rectifier, float64 of shape (n, dim), of flat images in [-1, 1]."""
+        return blockwise(lambda block: self.body(block.reshape(-1, *self._shape)), images)
+
+    def probabilities(self, images: torch.Tensor) -> NDArray[np.float64]:
+        """Probability of each class, float64 of shape (n, classes), of flat images in [-1, 1]."""
+        return blockwise(lambda block: self(block).double().softmax(dim=1), images)
 
 
 class ClassifierTraining:

@@ -1,0 +1,1 @@
+"""Feature networks: the spaces in which samples are compared with real images."""
