@@ -1,18 +1,16 @@
 """run_chain: all rounds of one chain of a study, for every seed, in one process (start-up costs more than a round)."""
 
 import argparse
-import tempfile
 from pathlib import Path
 
-from reflowbench.core.artifacts import atomic
+from reflowbench.core.artifacts import atomic, scratch_folder
 from reflowbench.core.config import load_group
-from reflowbench.core.params import EvaluateParams, GridParams, PairsParams, RoundParams
+from reflowbench.core.params import EvaluateParams, GridParams, MonitorParams, PairsParams, RoundParams
 from reflowbench.core.stage import run_stage
 from reflowbench.couplings.shared import registry
 from stages import evaluate, generate_pairs, rca_regenerate, train_round
 
-GROUPS = (GridParams, RoundParams, PairsParams, EvaluateParams)
-SCRATCH = Path(".scratch")
+GROUPS = (GridParams, RoundParams, PairsParams, EvaluateParams, MonitorParams)
 
 
 def run_seed(args: argparse.Namespace, seed: int, work: Path, out: Path) -> None:
@@ -22,7 +20,7 @@ def run_seed(args: argparse.Namespace, seed: int, work: Path, out: Path) -> None
     model = args.bases / f"s{seed}"
     for k in (r.k for r in grid.rounds):
         folder = work / f"s{seed}" / f"k{k}"
-        common = vars(args) | {"seed": seed, "round": k, "model": model, "start": model, "floor": False}
+        common = vars(args) | {"seed": seed, "round": k, "model": model, "start": model, "floor": False, "plots": None}
         common |= {"synthetic": None, "inverted": None}
         if "generate_pairs" in stages:
             common["synthetic"] = folder / "synthetic"
@@ -38,11 +36,10 @@ def run_seed(args: argparse.Namespace, seed: int, work: Path, out: Path) -> None
 
 def main(args: argparse.Namespace) -> None:
     """Run every seed."""
-    SCRATCH.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=SCRATCH) as work, atomic(args.out) as temporary:
+    with scratch_folder() as work, atomic(args.out) as temporary:
         temporary.mkdir()
         for seed in load_group(GridParams, args.params).seeds:
-            run_seed(args, seed, Path(work), temporary)
+            run_seed(args, seed, work, temporary)
 
 
 PARSER = argparse.ArgumentParser(description=__doc__)

@@ -7,14 +7,15 @@ from reflowbench.core.config import load_group
 from reflowbench.core.data.images import ImageSet
 from reflowbench.core.networks import registry
 from reflowbench.core.networks.model import save_model
-from reflowbench.core.params import BaseParams, NetworkParams
+from reflowbench.core.params import BaseParams, MonitorParams, NetworkParams
 from reflowbench.core.stage import drive, run_stage, set_threads
 from reflowbench.couplings.ot import Ot, OtParams
 from reflowbench.couplings.shared.base import Coupling, Inputs
 from reflowbench.couplings.shared.independent import Independent
 from reflowbench.training.loop import Trainer
+from reflowbench.training.monitor import Monitor
 
-GROUPS = (NetworkParams, BaseParams)
+GROUPS = (NetworkParams, BaseParams, MonitorParams)
 
 
 def main(args: argparse.Namespace) -> None:
@@ -28,7 +29,8 @@ def main(args: argparse.Namespace) -> None:
     if args.coupling == "ot":
         coupling = Ot(OtParams(assignment="semidiscrete", noises=1, chunk=0, potential=params.potential), inputs)
     trainer = Trainer(network, coupling, params, args.seed, round_=0)
-    drive(trainer, f"base seed {args.seed}")
+    looks = (data, load_group(MonitorParams, args.params), args.seed, args.plots) if args.plots else None
+    drive(Monitor(trainer, *looks) if looks else trainer, f"base seed {args.seed}")
     save_model(args.out, trainer.ema, network_params, data.dim, trainer.facts(), coupling.carry)
 
 
@@ -36,6 +38,7 @@ PARSER = argparse.ArgumentParser(description=__doc__)
 PARSER.add_argument("--seed", type=int, required=True)
 PARSER.add_argument("--coupling", choices=("independent", "ot"), required=True)
 PARSER.add_argument("--data", type=Path, required=True)
+PARSER.add_argument("--plots", type=Path, help="folder for curves and samples during training (default: none)")
 PARSER.add_argument("--out", type=Path, required=True, help="model folder")
 
 if __name__ == "__main__":

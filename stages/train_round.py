@@ -1,47 +1,50 @@
 """train_round: one round of a method (the script behind the stage groups reflow, rca and ocar)."""
 
 import argparse
-import tempfile
 from pathlib import Path
 
+from reflowbench.core.artifacts import scratch_folder
 from reflowbench.core.config import load_group
 from reflowbench.core.data.images import ImageSet
 from reflowbench.core.networks.model import carried, load_model, save_model
-from reflowbench.core.params import PairsParams, RoundParams
+from reflowbench.core.params import MonitorParams, PairsParams, RoundParams
 from reflowbench.core.stage import drive, run_stage, set_threads
 from reflowbench.couplings.shared import registry
 from reflowbench.couplings.shared.base import Inputs, Spent
 from reflowbench.pairs.store import StoredHalf
 from reflowbench.training.loop import Trainer
+from reflowbench.training.monitor import Monitor
 
-GROUPS = (RoundParams, PairsParams)
-SCRATCH = Path(".scratch")
+GROUPS = (RoundParams, PairsParams, MonitorParams)
 
 
 def main(args: argparse.Namespace) -> None:
     """Train from the weights of the round before; write the EMA weights."""
     set_threads()
     method = registry.load(args.method)
-    params = load_group(RoundParams, args.params, args.chain)
+    data, params = ImageSet.load(args.data), load_group(RoundParams, args.params, args.chain)
     network, network_params, dim = load_model(args.start)
     stored = {half.manifest.kind: half for half in map(StoredHalf, filter(None, (args.synthetic, args.inverted)))}
-    SCRATCH.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=SCRATCH) as scratch:
+    with scratch_folder() as scratch:
         inputs = Inputs(
             seed=args.seed,
             round=args.round,
             batch=params.batch,
             steps=params.steps,
-            images=ImageSet.load(args.data),
+            images=data,
             pairs=load_group(PairsParams, args.params, args.chain) if method.regenerates else None,
             synthetic=stored.get("synthetic"),
             inverted=stored.get("inverted"),
             carried=carried(args.start),
-            scratch=Path(scratch),
+            scratch=scratch,
         )
         coupling = method.coupling(registry.load_method_params(args.method, args.chain, args.params), inputs)
         trainer = Trainer(network, coupling, params, args.seed, args.round)
-        drive(trainer, f"{args.chain or args.method} seed {args.seed} round {args.round}")
+        looks = (data, load_group(MonitorParams, args.params), args.seed, args.plots) if args.plots else None
+        drive(
+            Monitor(trainer, *looks) if looks else trainer,
+            f"{args.chain or args.method} seed {args.seed} round {args.round}",
+        )
         cost = {kind: h.manifest.evaluations for kind, h in stored.items() if kind not in coupling.unused}
         facts = trainer.facts(Spent(cost.get("synthetic", 0), cost.get("inverted", 0)))
         save_model(args.out, trainer.ema, network_params, dim, facts, coupling.carry)
@@ -56,6 +59,7 @@ PARSER.add_argument("--data", type=Path, required=True)
 PARSER.add_argument("--start", type=Path, required=True, help="model folder of the round before")
 PARSER.add_argument("--synthetic", type=Path, help="folder of synthetic pairs")
 PARSER.add_argument("--inverted", type=Path, help="folder of inverted real pairs")
+PARSER.add_argument("--plots", type=Path, help="folder for curves and samples during training (default: none)")
 PARSER.add_argument("--out", type=Path, required=True, help="model folder")
 
 if __name__ == "__main__":

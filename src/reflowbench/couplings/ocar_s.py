@@ -36,16 +36,14 @@ class OcarS(Online):
 
     def _solve(self, velocity: Velocity, z: torch.Tensor, images: torch.Tensor, first: int) -> Pairs:
         p, r = self._params, self._inputs
-        nfe = p.steps * NFE_PER_STEP[p.solver]
-        self.spent.forward += len(z) * nfe
-        self.spent.inversion += len(images) * nfe
 
         def normals(purpose: str, step: int) -> torch.Tensor:
             rows = range(first, first + len(images))
             return noise(r.seed, f"sde {purpose} {step}", r.round, rows, r.images.dim if purpose == "noise" else 1)
 
+        steps = p.steps * NFE_PER_STEP[p.solver]  # one evaluation each
         made = solve(velocity, z, p.solver, p.steps)
-        return made, reverse_sde(velocity, images, nfe, normals, p.noise_scale, p.jitter, p.sde)
+        return made, reverse_sde(velocity, images, steps, normals, p.noise_scale, p.jitter, p.sde)
 
 
 METHOD = Method(OcarSParams, OcarS)

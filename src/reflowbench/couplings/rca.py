@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from pydantic import Field
 
 from reflowbench.couplings.shared.base import Inputs
-from reflowbench.couplings.shared.inverted import MixParams
+from reflowbench.couplings.shared.inverted import Correction, MixParams
 from reflowbench.couplings.shared.mixed import Mixed
 from reflowbench.couplings.shared.registry import Method
 from reflowbench.pairs.whitening import standardize, whiten
@@ -28,14 +27,12 @@ class Rca(Mixed):
     """
 
     def __init__(self, params: RcaParams, inputs: Inputs) -> None:
-        corrections = {"none": None, "coordinates": standardize, "full": whiten}
-        law = corrections[params.whiten]
-
-        def correct(noise: torch.Tensor, rebuilt: int) -> torch.Tensor:
-            assert law is not None
-            return law(noise)
-
-        super().__init__(params, inputs, correct if law else None)
+        corrections: dict[str, Correction | None] = {
+            "none": None,
+            "coordinates": lambda noise, rebuilt: standardize(noise),
+            "full": lambda noise, rebuilt: whiten(noise),
+        }
+        super().__init__(params, inputs, corrections[params.whiten])
 
 
 METHOD = Method(

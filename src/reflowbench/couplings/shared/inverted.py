@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from pydantic import Field
 
 from reflowbench.core.errors import ReflowbenchError
+from reflowbench.core.flow.schemes import Source
 from reflowbench.core.params import Fraction, Group
 from reflowbench.couplings.shared.base import Inputs, Networks, Pairs, Spent
 from reflowbench.pairs.generate import inverted_pairs
@@ -23,7 +24,7 @@ class MixParams(Group):
 
     real_fraction: Fraction = Field(description="lambda: share of inverted real pairs in a batch")
     regenerate_every: Annotated[int, Field(ge=0)] = Field(description="alpha, in steps; 0: never")
-    source: Literal["round_start", "raw", "ema"] = Field(description="network of the regeneration")
+    source: Source = Field(description="network of the regeneration")
 
 
 class InvertedPairs:

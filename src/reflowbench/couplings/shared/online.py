@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.flow.path import Velocity
-from reflowbench.core.flow.schemes import NFE_PER_STEP, FixedSolver
+from reflowbench.core.flow.schemes import NFE_PER_STEP, FixedSolver, Source
 from reflowbench.core.flow.solvers import solve
 from reflowbench.core.params import Fraction, Group, PositiveInt
 from reflowbench.core.randomness import noise
@@ -20,7 +18,7 @@ class OnlineParams(Group):
     """Pairs made online."""
 
     real_fraction: Fraction
-    source: Literal["round_start", "raw", "ema"]
+    source: Source
     solver: FixedSolver
     steps: PositiveInt
     replay: PositiveInt
@@ -75,6 +73,9 @@ class Online(Coupling):
         first = step * r.batch + group * size
         z = noise(r.seed, "online noise", r.round, range(first, first + size - real), r.images.dim)
         images = r.images.images[r.draw(f"online real rows {group}", step, len(r.images), real)]
+        nfe = p.steps * NFE_PER_STEP[p.solver]
+        self.spent.forward += len(z) * nfe
+        self.spent.inversion += len(images) * nfe
         made, inverted = self._solve(velocity, z, images, first)
         if not torch.isfinite(inverted).all():
             raise ReflowbenchError(
@@ -89,9 +90,6 @@ class Online(Coupling):
     def _solve(self, velocity: Velocity, z: torch.Tensor, images: torch.Tensor, first: int) -> Pairs:
         """Images of noise, and noise of images. `first` numbers the group's first pair, for methods that draw."""
         p = self._online
-        nfe = p.steps * NFE_PER_STEP[p.solver]
-        self.spent.forward += len(z) * nfe
-        self.spent.inversion += len(images) * nfe
         backward = torch.arange(len(z) + len(images)) >= len(z)
         ends = solve(velocity, torch.cat([z, images]), p.solver, p.steps, backward=backward)
         return ends[: len(z)], ends[len(z) :]

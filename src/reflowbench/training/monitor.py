@@ -1,0 +1,93 @@
+"""Looks at a model while it trains: a short metric and a grid of samples, so that collapse is seen as it happens."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from reflowbench.core.artifacts import write_text
+from reflowbench.core.data.images import ImageSet
+from reflowbench.core.data.png import tile, write_png
+from reflowbench.core.flow.blocks import in_blocks
+from reflowbench.core.flow.solvers import solve
+from reflowbench.core.gaussians import fit, squared_wasserstein
+from reflowbench.core.params import MonitorParams
+from reflowbench.core.randomness import noise
+from reflowbench.training.loop import Step, Trainer
+
+CURVES = "curves.csv"
+SAMPLES = "samples.png"
+_COLUMNS = ("step", "loss", "gradient_norm", "frechet_distance_pixels", "variance_ratio")
+_SIDE = 32
+"""Images in the grid are enlarged to about so many pixels."""
+
+
+class Monitor:
+    """A training run that is watched: iterate in place of the trainer.
+
+    After every `every` steps, and before the first, samples of the EMA weights are drawn from the same
+    noise, whatever the method and the round. Both files are written at once and then rewritten, so they
+    can be looked at while the run goes on:
+
+    - curves.csv: mean loss and gradient norm since the last look; Frechet distance in raw pixels, on few
+      samples and hence biased, for trends only; variance relative to that of the real images.
+    - samples.png: a row per look, from before training (top) to the last; a column per noise.
+    """
+
+    def __init__(self, trainer: Trainer, data: ImageSet, params: MonitorParams, seed: int, folder: Path) -> None:
+        """Prepare.
+
+        Args:
+            trainer: The run.
+            data: Real images.
+            params: How often, and on how many samples.
+            seed: Seed of the chain.
+            folder: Where the files go; what was there is removed.
+        """
+        self._trainer, self._data, self._params, self._folder = trainer, data, params, folder
+        self._noise = noise(seed, "monitor", 0, range(params.n_samples), data.dim)
+        self._real = fit(data.real.double().numpy())
+        self._rows: list[str] = []
+        self._grids: list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]] = []
+
+    def __len__(self) -> int:
+        """Number of steps."""
+        return len(self._trainer)
+
+    def __iter__(self) -> Iterator[Step]:
+        """Train, yielding after each step."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir(parents=True)
+        self._look(0, [])
+        since: list[Step] = []
+        for step in self._trainer:
+            since.append(step)
+            if (step.number + 1) % self._params.every == 0 or step.number + 1 == len(self):
+                self._look(step.number + 1, since)
+                since = []
+            yield step
+
+    def _look(self, number: int, since: list[Step]) -> None:
+        images = self._data.quantize(self._sample())
+        facts = [math.nan, math.nan]
+        if torch.isfinite(images).all():
+            found = fit(images.double().numpy())
+            ratio = np.trace(found.covariance) / np.trace(self._real.covariance)
+            facts = [squared_wasserstein(self._real, found), float(ratio)]
+        means = [float(np.mean([getattr(step, name) for step in since])) for name in ("loss", "gradient_norm") if since]
+        values = [*(means or [math.nan, math.nan]), *facts]
+        self._rows.append(",".join([str(number), *("" if math.isnan(v) else f"{v:.9g}" for v in values)]))
+        write_text(self._folder / CURVES, "\n".join([",".join(_COLUMNS), *self._rows]) + "\n")
+        self._grids.append(self._data.to_bytes(images[: self._params.grid_images].nan_to_num(-1)))
+        grid = np.concatenate(self._grids)
+        scale = max(1, _SIDE // self._data.shape[1])
+        write_png(self._folder / SAMPLES, tile(grid, len(self._grids[0]), scale, gap=scale))
+
+    def _sample(self) -> torch.Tensor:
+        ends = [solve(self._trainer.ema, block, "euler", self._params.nfe)[:n] for block, n in in_blocks(self._noise)]
+        return torch.cat(ends)
