@@ -3,13 +3,15 @@
 import argparse
 from pathlib import Path
 
+import pandas as pd
+
 from reflowbench.core.artifacts import write_text
 from reflowbench.core.config import load_group, load_params
 from reflowbench.core.params import EvaluateParams, PairsParams, RoundParams
 from reflowbench.core.stage import run_stage
 from reflowbench.report import markdown, study
-from reflowbench.report.figures import write_figures
-from reflowbench.results.summary import Results
+from reflowbench.report.figures import write_figures, write_overview
+from reflowbench.results.access import Results
 from reflowbench.results.table import read_table
 
 GROUPS = (RoundParams, PairsParams, EvaluateParams)
@@ -18,7 +20,7 @@ KEYS = ("methods", "chains")
 
 def main(args: argparse.Namespace) -> None:
     """Draw the figures, then write the page that shows them."""
-    results = Results(read_table(args.table))
+    results = Results(read_table(args.results / "results.csv"))
     params = load_params(args.params)
     blocks = params.methods | {
         name: {
@@ -37,13 +39,19 @@ def main(args: argparse.Namespace) -> None:
         load_group(EvaluateParams, args.params),
         {method: blocks[method] for method in results.methods},
     )
-    write_figures(results, args.evaluations, args.out / "figures", study=bool(params.chains))
-    page = study if params.chains else markdown
-    write_text(args.out / "report.md", page.render(results, settings))
+    spectra, paired = (pd.read_csv(args.results / f"{name}.csv") for name in ("spectra", "paired"))
+    figures = args.out / "figures"
+    if params.chains:
+        write_overview(results, figures)
+        page = study.render(results, settings)
+    else:
+        write_figures(results, args.evaluations, spectra, figures)
+        page = markdown.render(results, settings, paired)
+    write_text(args.out / "report.md", page)
 
 
 PARSER = argparse.ArgumentParser(description=__doc__)
-PARSER.add_argument("--table", type=Path, required=True)
+PARSER.add_argument("--results", type=Path, required=True, help="folder that `summarize` wrote")
 PARSER.add_argument("--evaluations", type=Path, required=True)
 PARSER.add_argument("--out", type=Path, required=True)
 

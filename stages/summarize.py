@@ -9,8 +9,12 @@ from reflowbench.core.config import load_group, load_params
 from reflowbench.core.evaluations import BASE
 from reflowbench.core.params import GridParams
 from reflowbench.core.stage import run_stage
-from reflowbench.results.summary import Results, fd_by_round, summarize
+from reflowbench.results.access import Results
+from reflowbench.results.paired import paired
+from reflowbench.results.spectra import spectra
+from reflowbench.results.summary import fd_by_round, summarize
 from reflowbench.results.table import gather, read_table, to_csv
+from reflowbench.results.verdicts import aspects
 
 GROUPS = (GridParams,)
 KEYS = ("profile", "chains")
@@ -19,25 +23,30 @@ KEYS = ("profile", "chains")
 def main(args: argparse.Namespace) -> None:
     """Gather, check for completeness, summarize."""
     params = load_params(args.params)
-    profile = params.profile
+    profile, grid = params.profile, load_group(GridParams, args.params)
     bases = {name: f"{BASE}_{chain.base}" for name, chain in params.chains.items()}
-    table, strangers = gather(args.evaluations, load_group(GridParams, args.params), profile, bases)
+    table, strangers = gather(args.evaluations, grid, profile, bases)
     for folder in strangers:
         print(
             f"ignored: {folder} is not a cell of the grid; delete it if it is not needed",
             file=sys.stderr,
         )
-    write_text(args.table, to_csv(table))
-    results = Results(read_table(args.table))  # the numbers as every reader of the table sees them
-    write_json(args.summary, summarize(results, profile))
-    write_text(args.curves, to_csv(fd_by_round(results)))
+    write_text(args.out / "results.csv", to_csv(table))
+    results = Results(read_table(args.out / "results.csv"))  # the numbers as every reader of the table sees them
+    write_json(args.out / "summary.json", summarize(results, profile))
+    tables = {
+        "fd_by_round": fd_by_round(results),
+        "aspects": aspects(results),
+        "paired": paired(results, grid, args.evaluations, bases),
+        "spectra": spectra(results, grid, args.evaluations, bases),
+    }
+    for name, values in tables.items():
+        write_text(args.out / f"{name}.csv", to_csv(values))
 
 
 PARSER = argparse.ArgumentParser(description=__doc__)
 PARSER.add_argument("--evaluations", type=Path, required=True)
-PARSER.add_argument("--table", type=Path, required=True)
-PARSER.add_argument("--summary", type=Path, required=True)
-PARSER.add_argument("--curves", type=Path, required=True)
+PARSER.add_argument("--out", type=Path, required=True, help="folder of results.csv, summary.json and the other tables")
 
 if __name__ == "__main__":
     run_stage(main, PARSER)

@@ -6,141 +6,70 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from reflowbench.core.artifacts import atomic, read_tensors
-from reflowbench.core.evaluations import BASE, SAMPLES_FILE, cell_folder
-from reflowbench.results.statistics import Interval
-from reflowbench.results.summary import Results
-
-# Okabe and Ito's palette: told apart with any colour vision, and by marker without colour.
-_COLOURS = ["#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
-_MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
-_DPI = 120
+from reflowbench.core.artifacts import read_tensors
+from reflowbench.core.evaluations import BASE, SAMPLES_FILE, cell_folder, distance_name
+from reflowbench.report import diversity
+from reflowbench.report.drawing import COLOURS, canvas, curve, log_axis, one_axes, round_axis, save, seeds_of
+from reflowbench.results.access import Results
 
 
-def write_figures(results: Results, evaluations: Path, folder: Path, study: bool = False) -> None:
-    """Draw every figure into a folder, whole or not at all.
+def write_figures(results: Results, evaluations: Path, spectra: pd.DataFrame, folder: Path) -> None:
+    """Draw every figure of the report into a folder, whole or not at all.
 
     Args:
         results: The table.
         evaluations: Folder of the evaluated models, for their samples.
+        spectra: Eigenvalues of the samples' covariance.
         folder: Where to.
-        study: Draw all chains in one overview, in place of a curve and a row of samples for each.
     """
-    import matplotlib
-
-    # The user's own matplotlibrc must not change the bytes.
-    with atomic(folder) as temporary, matplotlib.rc_context(matplotlib.rcParamsDefault):
-        matplotlib.use("Agg")
-        temporary.mkdir()
-        if study:
-            _save(_overview(results), temporary / "overview.png")
-            return
-        _save(_fd_by_round(results), temporary / "fd_by_round.png")
-        _save(_fd_by_nfe(results), temporary / "fd_by_nfe.png")
-        _save(
-            _by_round(results, "variance_ratio", "sample variance / real variance"),
-            temporary / "variance.png",
-        )
-        _save(_samples(results, evaluations), temporary / "samples.png")
+    with canvas(folder) as temporary:
+        save(_fd_by_round(results), temporary / "fd_by_round.png")
+        save(_fd_by_nfe(results), temporary / "fd_by_nfe.png")
+        save(diversity.panel(results), temporary / "diversity.png")
+        save(diversity.spectrum(results, spectra), temporary / "spectrum.png")
+        save(_samples(results, evaluations), temporary / "samples.png")
 
 
-def _save(figure: Any, path: Path) -> None:
-    from matplotlib import pyplot
-
-    figure.savefig(path, dpi=_DPI, metadata={"Software": None})
-    pyplot.close(figure)
-
-
-def _axes(width: float = 6.4, height: float = 4.2) -> tuple[Any, Any]:
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(width, height), layout="constrained")
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _curve(axes: Any, index: int, label: str, x: list[float], values: list[Interval]) -> None:
-    colour = _COLOURS[index % len(_COLOURS)]
-    axes.errorbar(
-        x,
-        [value.mean for value in values],
-        yerr=[value.half_width or 0.0 for value in values],
-        label=label,
-        color=colour,
-        marker=_MARKERS[(index + index // len(_COLOURS)) % len(_MARKERS)],
-        capsize=3,
-    )
+def write_overview(results: Results, folder: Path) -> None:
+    """Draw all chains of a study in one figure, into a folder, whole or not at all."""
+    with canvas(folder) as temporary:
+        save(_overview(results), temporary / "overview.png")
 
 
 def _fd_by_round(results: Results) -> Any:
     nfe = results.nfes[-1]
-    figure, axes = _axes()
+    figure, axes = one_axes()
     base = results.over_seeds(results.methods[0], 0, "frechet_distance", nfe).mean
     axes.axhline(base, color="0.4", linestyle="--", linewidth=1, label="base model (k = 0)")
     axes.axhline(results.floor("frechet_distance"), color="0.4", linestyle=":", linewidth=1, label="real vs real")
     for index, method in enumerate(results.methods):
         values = [results.over_seeds(method, k, "frechet_distance", nfe) for k in results.rounds]
-        _curve(axes, index, method, list(map(float, results.rounds)), values)
-    axes.set_yscale("log")
-    _plain_log_ticks(axes.yaxis)
-    _round_axis(axes, results)
+        curve(axes, index, method, list(map(float, results.rounds)), values)
+    log_axis(axes, "y")
+    round_axis(axes, results)
     features, n = results.conditions("frechet_distance")
-    axes.set_ylabel(f"FD ({features} features, n = {n})")
-    axes.set_title(f"Frechet distance by round, {results.solver} at NFE {nfe}; {_seeds(results)}", fontsize=10)
+    axes.set_ylabel(f"{distance_name(features)}, n = {n}")
+    axes.set_title(f"Frechet distance by round, {results.solver} at NFE {nfe}; {seeds_of(results)}", fontsize=10)
     axes.legend(fontsize=8)
     return figure
-
-
-def _by_round(results: Results, metric: str, label: str) -> Any:
-    nfe = results.nfes[-1]
-    figure, axes = _axes()
-    axes.axhline(1.0, color="0.4", linestyle=":", linewidth=1, label="real")
-    for index, method in enumerate(results.methods):
-        values = [results.over_seeds(method, k, metric, nfe) for k in results.rounds]
-        _curve(axes, index, method, list(map(float, results.rounds)), values)
-    _round_axis(axes, results)
-    axes.set_ylabel(label)
-    axes.set_title(f"{label.capitalize()}, {results.solver} at NFE {nfe}; {_seeds(results)}", fontsize=10)
-    axes.legend(fontsize=8)
-    return figure
-
-
-def _seeds(results: Results) -> str:
-    n = len(results.seeds)
-    return f"95 % intervals, {n} seeds" if n > 1 else "one seed"
-
-
-def _round_axis(axes: Any, results: Results) -> None:
-    axes.set_xticks(results.rounds)
-    axes.set_xlabel("round k")
-
-
-def _plain_log_ticks(axis: Any) -> None:
-    """Write 20, 50, 100 where a log axis would write powers, or nothing between them."""
-    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
-
-    axis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
-    axis.set_major_formatter(ScalarFormatter())
-    axis.set_minor_formatter(NullFormatter())
 
 
 def _fd_by_nfe(results: Results) -> Any:
     k = results.rounds[-1]
-    figure, axes = _axes()
+    figure, axes = one_axes()
     curves = [("base (k = 0)", results.methods[0], 0)] + [(f"{m} (k = {k})", m, k) for m in results.methods]
     for index, (label, method, round_) in enumerate(curves):
         values = [results.over_seeds(method, round_, "frechet_distance", nfe) for nfe in results.nfes]
-        _curve(axes, index - 1, label, list(map(float, results.nfes)), values)
-    axes.set(xscale="log", yscale="log")
-    for axis in (axes.xaxis, axes.yaxis):
-        _plain_log_ticks(axis)
+        curve(axes, index - 1, label, list(map(float, results.nfes)), values)
+    for name in ("x", "y"):
+        log_axis(axes, name)
     axes.set_xticks(results.nfes)
     axes.set_xlabel(f"NFE ({results.solver})")
     features, n = results.conditions("frechet_distance")
-    axes.set_ylabel(f"FD ({features} features, n = {n})")
-    axes.set_title(f"Few steps against many; {_seeds(results)}", fontsize=10)
+    axes.set_ylabel(f"{distance_name(features)}, n = {n}")
+    axes.set_title(f"Few steps against many; {seeds_of(results)}", fontsize=10)
     axes.legend(fontsize=8)
     return figure
 
@@ -160,15 +89,15 @@ def _overview(results: Results) -> Any:
             value = results.over_seeds(method, k, "frechet_distance", nfe)
             low = min(value.half_width or 0.0, value.mean * 0.999)  # a log axis ends above 0
             axes.errorbar(
-                value.mean, row, xerr=[[low], [value.half_width or 0.0]], color=_COLOURS[1], marker="o", markersize=4
+                value.mean, row, xerr=[[low], [value.half_width or 0.0]], color=COLOURS[1], marker="o", markersize=4
             )
-        axes.set(xscale="log", xlabel=f"FD after round {k}, {results.solver} at NFE {nfe}")
-        _plain_log_ticks(axes.xaxis)
+        axes.set_xlabel(f"FD after round {k}, {results.solver} at NFE {nfe}")
+        log_axis(axes, "x")
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8, loc="upper right")
     panels[0][0].set_yticks(range(len(methods)), methods, fontsize=7)
     panels[0][0].invert_yaxis()
-    figure.suptitle(_seeds(results), fontsize=10)
+    figure.suptitle(seeds_of(results), fontsize=10)
     return figure
 
 

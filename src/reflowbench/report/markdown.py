@@ -6,14 +6,25 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+
+from reflowbench.core.evaluations import distance_name
 from reflowbench.core.flow.schemes import ADAPTIVE
 from reflowbench.core.params import EvaluateParams, PairsParams, RoundParams
-from reflowbench.report.tables import FD, cost_columns, differences, round_table, table
-from reflowbench.results.statistics import Interval
-from reflowbench.results.summary import BASELINE, Results
+from reflowbench.report.collapse import (
+    aspect_table,
+    aspects_by_round,
+    metric_table,
+    missing_list,
+    paired_table,
+    verdicts,
+)
+from reflowbench.report.tables import FD, cost_columns, differences, models, plain, round_table, table
+from reflowbench.results.access import BASELINE, Results
+from reflowbench.results.paired import TRANSPORT
+from reflowbench.results.verdicts import ASPECTS, MARGIN
 
 VARIANCE = "variance_ratio"
-TRANSPORT = "ot"
 _NOISE_LAW = ("inverted_norm", "inverted_ks_norm", "inverted_ks_coordinates", "inverted_correlation")
 
 
@@ -27,12 +38,13 @@ class Settings:
     methods: Mapping[str, Mapping[str, Any]]
 
 
-def render(results: Results, settings: Settings) -> str:
+def render(results: Results, settings: Settings, paired: pd.DataFrame) -> str:
     """Write the report.
 
     Args:
         results: The table.
         settings: What the numbers were made with.
+        paired: Differences between methods within each seed.
 
     Returns:
         Markdown; figures are referred to as figures/*.png beside it.
@@ -42,14 +54,28 @@ def render(results: Results, settings: Settings) -> str:
     inversion = results.conditions("inverted_norm")[1]
     sections = [
         f"# Model collapse in Reflow: profile `{results.table['profile'].iloc[0]}`",
-        _verdicts(results),
+        verdicts(results),
         "![Frechet distance by round](figures/fd_by_round.png)",
         conditions(results, settings),
+        f"## What was lost since the base model, after round {last}",
+        aspect_table(results),
+        "Relative change of " + ", ".join(f"{metric} ({name})" for name, metric in ASPECTS.items()) + ": *lost* or "
+        f"*gained* if it certainly falls or rises, *kept* if it certainly changes by less than {MARGIN:.0%}.",
+        f"Of every model, at NFE {many} (quality, diversity, coverage):",
+        aspects_by_round(results),
+        "![Quality, diversity and coverage by round](figures/diversity.png)",
+        *_all_metrics(results, settings, many),
+        *_all_metrics(results, settings, few),
+        "The row of real images is what a perfect model would score: distances of training images drawn with "
+        "replacement; neighbours of two parts of them, in the proportion of samples to training images; the rest of "
+        "different training images. FD at n = ∞ extrapolates over the number of samples. docs/metrics.md says what "
+        "each metric sees and what it is blind to.",
+        "![Spectrum of the samples' covariance](figures/spectrum.png)",
         "## Settings of the methods",
         settings_list(results, settings),
         f"## Frechet distance by round ({results.solver}, NFE {many})",
         round_table(results, lambda m, k: results.over_seeds(m, k, FD, many)),
-        f"Real against real: {results.floor(FD):.3g} ({n} training images drawn with replacement, against all).",
+        f"Real against real: {plain(results.floor(FD))} ({n} training images drawn with replacement, against all).",
         f"## Frechet distance by round in few steps ({results.solver}, NFE {few})",
         round_table(results, lambda m, k: results.over_seeds(m, k, FD, few)),
         f"## Frechet distance by NFE (base, and round {last})",
@@ -59,13 +85,15 @@ def render(results: Results, settings: Settings) -> str:
         f"## Differences in FD after round {last}, seed by seed",
         differences(results, (BASELINE, TRANSPORT)),
         f"`{TRANSPORT}` trains on no sample of its own: what self-training has to beat.",
-        f"## Sample variance relative to real ({results.solver}, NFE {many})",
-        round_table(results, lambda m, k: results.over_seeds(m, k, VARIANCE, many)),
-        "![Sample variance by round](figures/variance.png)",
+        f"## How sure differences in FD are, after round {last}",
+        paired_table(paired, results),
+        f"The interval and the test over {len(results.seeds)} seeds count training and sampling. The standard error "
+        f"over samples takes the two models as given: sample i of both comes from the same noise, and "
+        f"{settings.evaluate.groups} groups of samples are left out of both in turn (jackknife).",
         f"## Kernel distance by round ({results.solver}, NFE {many})",
         round_table(results, lambda m, k: results.over_seeds(m, k, "kernel_distance", many)),
-        f"Real against real (random halves): {results.floor('kernel_distance'):.2g}. The unbiased squared MMD of KID's "
-        "cubic kernel, on features scaled to unit mean square of the real ones.",
+        f"Real against real (random parts): {plain(results.floor('kernel_distance'), 2)}. The unbiased squared MMD of "
+        "KID's cubic kernel, on features scaled to unit mean square of the real ones.",
         f"## Straightness by round (0: straight; {results.solver}, NFE {many})",
         round_table(results, lambda m, k: results.over_seeds(m, k, "straightness", many)),
         f"## Inversion (base, and round {last})",
@@ -77,7 +105,7 @@ def render(results: Results, settings: Settings) -> str:
         f"mean square) {inversion**-0.5:.2g}.",
         f"## Memorization (base, and round {last}; {results.solver}, NFE {many})",
         _memorization_table(results),
-        f"Held-out images lie at a median distance of {results.floor('nearest_training_distance'):.3g} from the "
+        f"Held-out images lie at a median distance of {plain(results.floor('nearest_training_distance'))} from the "
         "nearest training image. The share compares equal numbers of training and held-out images: 0.5 for a model "
         "that treats both alike; half of 1 + held-out / training images or more for one that copies.",
         "## Cost of a round: network evaluations per update and pair of the batch",
@@ -85,19 +113,30 @@ def render(results: Results, settings: Settings) -> str:
         "## Samples",
         "![Samples from the same noise](figures/samples.png)",
     ]
+    if absent := missing_list(results):
+        sections += ["## Missing values", absent]
     return "\n\n".join(sections) + "\n"
+
+
+def _all_metrics(results: Results, settings: Settings, nfe: int) -> list[str]:
+    k, n = settings.evaluate.neighbours, results.conditions(FD)[1]
+    return [
+        f"## All metrics at NFE {nfe}",
+        metric_table(results, nfe),
+        f"{results.solver}, {n} samples; neighbours: the {k} nearest.",
+    ]
 
 
 def conditions(results: Results, settings: Settings) -> str:
     """What every number of a report was measured with."""
-    n = results.conditions(FD)[1]
+    features, n = results.conditions(FD)
     accuracy = results.per_seed(results.methods[0], 0, "classifier_accuracy")[0]
     seeds = len(results.seeds)
     return (
         f"Conditions: {seeds} seed{'s' if seeds > 1 else ''}; `mean ± half width` of the 95 % Student-t interval "
         f"over seeds; EMA weights; {n} samples from the same noise for all models of a seed, rounded to grey levels; "
-        f"Frechet distance (FD, not FID) in the features of a classifier of the data set (accuracy on held-out images "
-        f"{accuracy:.1%}) against all training images. Every method gets the same updates in a round "
+        f"Frechet distance is {distance_name(features)}, against all training images; the classifier of the data set "
+        f"is right on {accuracy:.1%} of held-out images. Every method gets the same updates in a round "
         f"({settings.round.steps} steps of {settings.round.batch} pairs, learning rate {settings.round.lr:g} "
         f"{settings.round.schedule}, loss {settings.round.loss}, times {settings.round.times}). "
         "All numbers: [results.csv](results.csv)."
@@ -123,40 +162,10 @@ def _leaves(block: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield prefix + key, value
 
 
-def _verdicts(results: Results) -> str:
-    """What happened, in sentences that follow from the intervals alone."""
-    few, many, last = results.nfes[0], results.nfes[-1], results.rounds[-1]
-    lines = [
-        f"Least-squares slopes over rounds 0 to {last}, and values, by {results.solver} at NFE {many} unless said:\n"
-    ]
-    for method in results.methods:
-        growth, variance = results.growth(method, FD, many), results.growth(method, VARIANCE, many)
-        one_base, one_last = (results.over_seeds(method, k, FD, few) for k in (0, last))
-        grows = {1: "grows", -1: "falls", 0: "shows no certain trend"}[growth.sign]
-        shrinks = {1: "grows", -1: "shrinks", 0: "shows no certain trend"}[variance.sign]
-        line = (
-            f"- **{method}**: FD {grows} ({growth} a round), sample variance relative to real {shrinks} "
-            f"({variance} a round); FD at NFE {few} goes from {one_base} to {one_last}."
-        )
-        if method != BASELINE and BASELINE in results.methods:
-            line += " " + _comparison(results.against(method, BASELINE, FD, many), last)
-        lines.append(line)
-    return "\n".join(lines)
-
-
-def _comparison(difference: Interval, last: int) -> str:
-    verdict = {
-        -1: f"It ends with lower FD than {BASELINE}",
-        1: f"It does **not** help here: it ends with higher FD than {BASELINE}",
-        0: f"It does **not** certainly differ from {BASELINE} in the end",
-    }[difference.sign]
-    return f"{verdict} (paired difference after round {last}: {difference})."
-
-
 def _nfe_table(results: Results) -> str:
     header = ["model", *(f"NFE {nfe}" for nfe in results.nfes), ADAPTIVE]
     rows = []
-    for label, method, k in _models(results):
+    for label, method, k in models(results):
         fixed = [str(results.over_seeds(method, k, FD, nfe)) for nfe in results.nfes]
         adaptive = f"{results.over_seeds(method, k, FD, -1)} ({results.adaptive_nfe(method, k):.0f})"
         rows.append([label, *fixed, adaptive])
@@ -175,18 +184,12 @@ def _cost_table(results: Results) -> str:
 def _inversion_table(results: Results) -> str:
     names = ("reconstruction_error_real", "reconstruction_error_synthetic", *_NOISE_LAW)
     header = ["model", "error real", "error synthetic", "norm", "KS norm", "KS coordinates", "correlation"]
-    rows = [[label, *(str(results.over_seeds(m, k, name)) for name in names)] for label, m, k in _models(results)]
+    rows = [[label, *(str(results.over_seeds(m, k, name)) for name in names)] for label, m, k in models(results)]
     return table(header, rows)
 
 
 def _memorization_table(results: Results) -> str:
     header = ["model", "median distance to the nearest training image", "share closer to training than to held-out"]
     nfe, names = results.nfes[-1], ("nearest_training_distance", "closer_to_training")
-    rows = [[label, *(str(results.over_seeds(m, k, name, nfe)) for name in names)] for label, m, k in _models(results)]
+    rows = [[label, *(str(results.over_seeds(m, k, name, nfe)) for name in names)] for label, m, k in models(results)]
     return table(header, rows)
-
-
-def _models(results: Results) -> list[tuple[str, str, int]]:
-    """Label, method and round of the base model and of every method's last model."""
-    last = results.rounds[-1]
-    return [("base", results.methods[0], 0)] + [(f"{m}, k = {last}", m, last) for m in results.methods]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from reflowbench.report.markdown import VARIANCE, Settings, conditions, settings_list
-from reflowbench.report.tables import FD, cost_columns, differences, round_table, table
-from reflowbench.results.summary import BASELINE, Results
+from reflowbench.report.tables import FD, cost_columns, differences, plain, round_table, table
+from reflowbench.results.access import BASELINE, Results
 
 REFERENCES = (BASELINE, "keep_training", "ot_dataset_chunk")
 """Plain Reflow; the control that trains the base on; the default `ot`, which self-training has to beat."""
@@ -28,7 +28,7 @@ def render(results: Results, settings: Settings) -> str:
         f"## After round {results.rounds[-1]}",
         _overview(results, settings),
         "`/ base`: divided by the value of the chain's own base model, seed by seed. Memorization as in the pipeline's "
-        f"report; held-out images lie at {results.floor('nearest_training_distance'):.3g}. The last two columns are "
+        f"report; held-out images lie at {plain(results.floor('nearest_training_distance'))}. The last two columns are "
         "the cost: network evaluations for pairs per update and pair of the batch.",
         f"## Differences in FD after round {results.rounds[-1]}, seed by seed",
         differences(results, REFERENCES),
@@ -37,7 +37,7 @@ def render(results: Results, settings: Settings) -> str:
         "For N(0, I): norm |z|^2 / dim 1, Kolmogorov-Smirnov distances 0.",
         f"## Frechet distance by round ({results.solver}, NFE {many})",
         round_table(results, lambda m, k: results.over_seeds(m, k, FD, many)),
-        f"Real against real: {results.floor(FD):.3g}.",
+        f"Real against real: {plain(results.floor(FD))}.",
         f"## Frechet distance by round in few steps ({results.solver}, NFE {few})",
         round_table(results, lambda m, k: results.over_seeds(m, k, FD, few)),
         "## Settings of the chains",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
+from reflowbench.results.access import Results
 from reflowbench.results.statistics import Interval
-from reflowbench.results.summary import Results
 
 FD = "frechet_distance"
 
@@ -14,6 +15,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Lay cells out as a Markdown table; the first column is text, the others are numbers."""
     lines = [header, ["---"] + ["--:"] * (len(header) - 1), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def plain(value: float, digits: int = 3) -> str:
+    """A number without an interval; `missing` if it is not one."""
+    return "missing" if math.isnan(value) else f"{value:.{digits}g}"
 
 
 def round_table(results: Results, cell: Callable[[str, int], Interval]) -> str:
@@ -35,3 +41,9 @@ def differences(results: Results, references: Sequence[str]) -> str:
         cells = ["" if method == name else str(results.against(method, name, FD, nfe)) for name, nfe in columns]
         rows.append([method, *cells])
     return table(["method", *(f"- {name}, NFE {nfe}" for name, nfe in columns)], rows)
+
+
+def models(results: Results) -> list[tuple[str, str, int]]:
+    """Label, method and round of the base model and of every method's last model."""
+    last = results.rounds[-1]
+    return [("base", results.methods[0], 0)] + [(f"{m}, k = {last}", m, last) for m in results.methods]

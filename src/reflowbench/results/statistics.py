@@ -18,7 +18,7 @@ class Interval:
     """A mean over seeds with its t interval.
 
     Attributes:
-        mean: Mean over seeds.
+        mean: Mean over seeds; NaN if a seed has no value.
         half_width: Half width of the 95 % t interval; None for a single seed, which has none.
         n: Number of seeds.
     """
@@ -30,12 +30,20 @@ class Interval:
     @property
     def sign(self) -> int:
         """1 or -1 if the interval lies above or below zero, else 0."""
-        if self.half_width is None or abs(self.mean) <= self.half_width:
+        if self.half_width is None or not abs(self.mean) > self.half_width:
             return 0
         return 1 if self.mean > 0 else -1
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Both ends; the mean itself for a single seed."""
+        width = self.half_width or 0.0
+        return self.mean - width, self.mean + width
+
     def __str__(self) -> str:
         """Such as `12.3 ± 0.4`, to the digits that the interval warrants (at least three for a single seed)."""
+        if math.isnan(self.mean):
+            return "missing"
         if self.half_width is None:
             return f"{self.mean:.3g}"
         digits = (
@@ -57,12 +65,31 @@ def interval(values: Sequence[float]) -> Interval:
 
     sample = np.asarray(values, dtype=np.float64)
     n = len(sample)
-    if n == 1:
-        return Interval(float(sample[0]), None, 1)
+    if n == 1 or np.isnan(sample).any():
+        return Interval(float(sample.mean()), None, n)
     quantile = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)
     return Interval(float(sample.mean()), float(quantile * sample.std(ddof=1) / math.sqrt(n)), n)
 
 
-def slope(x: Sequence[float], y: Sequence[float]) -> float:
-    """Least-squares slope of y over x."""
-    return float(np.polyfit(np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64), 1)[0])
+def paired_test(differences: Sequence[float]) -> float | None:
+    """Two-sided p of Student's paired t-test that the mean of differences is zero.
+
+    Args:
+        differences: One per seed.
+
+    Returns:
+        p; None for a single seed, equal differences or a missing one.
+    """
+    from scipy import stats
+
+    sample = np.asarray(differences, dtype=np.float64)
+    if len(sample) == 1 or not sample.std() > 0:
+        return None
+    return float(stats.ttest_1samp(sample, 0).pvalue)
+
+
+def theil_sen(x: Sequence[float], y: Sequence[float]) -> float:
+    """Median of the slopes between all pairs of points (Theil 1950, Sen 1968); NaN if a value is missing."""
+    from scipy import stats
+
+    return float(stats.theilslopes(y, x).slope) if np.isfinite(y).all() else math.nan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,28 @@ from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.evaluations import BASE, METRICS_FILE, cell_folder
 from reflowbench.core.params import GridParams
 
-COLUMNS = ["profile", "method", "seed", "round", "solver", "nfe", "features", "n_samples", "metric", "value"]
+COLUMNS = ["profile", "method", "seed", "round", "solver", "nfe", "features", "n_samples", "metric"]
+COLUMNS += ["value", "error", "missing"]
+"""A value that could not be computed is empty, with the reason in the last column."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One model of the grid; k = 0 is the base model of its seed."""
+
+    method: str
+    seed: int
+    k: int
+
+
+def cells(grid: GridParams) -> list[Cell]:
+    """The models of the grid, in its order."""
+    return [Cell(m, seed, k) for m in grid.methods for seed in grid.seeds for k in (0, *grid.ks)]
+
+
+def folder_of(cell: Cell, evaluations: Path, bases: Mapping[str, str]) -> Path:
+    """Folder of a model's evaluation; all methods that start from one base model share the base's."""
+    return cell_folder(evaluations, cell.method if cell.k else bases.get(cell.method, BASE), cell.seed, cell.k)
 
 
 def gather(
@@ -38,13 +60,11 @@ def gather(
     """
     rows: list[dict[str, Any]] = []
     expected = set()
-    for method in grid.methods:
-        for seed in grid.seeds:
-            for k in (0, *grid.ks):
-                folder = cell_folder(evaluations, method if k else bases.get(method, BASE), seed, k)
-                expected.add(folder)
-                cell = {"profile": profile, "method": method, "seed": seed, "round": k}
-                rows += [cell | row for row in _rows(folder)]
+    for cell in cells(grid):
+        folder = folder_of(cell, evaluations, bases)
+        expected.add(folder)
+        conditions = {"profile": profile, "method": cell.method, "seed": cell.seed, "round": cell.k}
+        rows += [conditions | row for row in _rows(folder)]
     found = {path.parent for path in evaluations.glob(f"*/s*/k*/{METRICS_FILE}")}
     table = pd.DataFrame(rows, columns=COLUMNS)
     _refuse_unequal_updates(table)
@@ -71,7 +91,7 @@ def _refuse_unequal_updates(table: pd.DataFrame) -> None:
 def _rows(folder: Path) -> list[dict[str, Any]]:
     path = folder / METRICS_FILE
     cell = read_json(path)
-    plain = {"solver": "", "nfe": 0, "features": "", "n_samples": 0}
+    plain = {"solver": "", "nfe": 0, "features": "", "n_samples": 0, "error": None, "missing": ""}
     try:
         facts = [plain | {"metric": name, "value": value} for name, value in sorted(cell["training"].items())]
         accuracy = plain | {"metric": "classifier_accuracy", "value": cell["classifier_accuracy"]}
@@ -92,7 +112,8 @@ def read_table(path: Path) -> pd.DataFrame:
         ReflowbenchError: If the file is missing or lacks a column.
     """
     try:
-        table = pd.read_csv(path, keep_default_na=False, dtype={"solver": str, "features": str})
+        text = {"solver": str, "features": str, "missing": str}
+        table = pd.read_csv(path, keep_default_na=False, na_values={"value": "", "error": ""}, dtype=text)
     except FileNotFoundError:
         raise ReflowbenchError(f"{path}: no such file; `dvc repro` makes it") from None
     if list(table.columns) != COLUMNS:

@@ -46,6 +46,8 @@ class Row:
     n_samples: int
     metric: str
     value: float
+    error: float
+    missing: str
 
 
 def command(entry: Entry) -> str:
@@ -139,6 +141,8 @@ def _row(record: dict[str, str]) -> Row:
         n_samples=int(record["n_samples"]),
         metric=record["metric"],
         value=float(record["value"] or "nan"),
+        error=float(record["error"] or "nan"),
+        missing=record["missing"],
     )
 
 

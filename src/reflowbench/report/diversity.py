@@ -1,0 +1,64 @@
+"""Figures of what FD alone hides: quality, diversity and coverage by round, and the directions that are lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from reflowbench.report.drawing import curve, log_axis, one_axes, round_axis, seeds_of
+from reflowbench.results.access import Results
+
+_PANELS = {
+    "precision": "precision (quality)",
+    "variance_ratio": "variance / real (diversity)",
+    "coverage": "coverage",
+    "recall": "recall (coverage)",
+    "effective_rank": "effective rank (diversity)",
+    "class_score": "class score (quality and diversity)",
+}
+
+
+def panel(results: Results) -> Any:
+    """One small panel per metric, all methods by round; dotted: what real images score."""
+    from matplotlib import pyplot
+
+    nfe = results.nfes[-1]
+    figure, grid = pyplot.subplots(2, 3, figsize=(9.6, 5.6), layout="constrained", sharex=True)
+    for axes, (metric, label) in zip(grid.flat, _PANELS.items(), strict=True):
+        axes.axhline(results.floor(metric), color="0.4", linestyle=":", linewidth=1, label="real images")
+        for index, method in enumerate(results.methods):
+            values = [results.over_seeds(method, k, metric, nfe) for k in results.rounds]
+            curve(axes, index, method, list(map(float, results.rounds)), values)
+        axes.set_title(label, fontsize=9)
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in grid[-1]:
+        round_axis(axes, results)
+    figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize=8)
+    figure.suptitle(f"{results.solver} at NFE {nfe}; {seeds_of(results)}", fontsize=10)
+    return figure
+
+
+def spectrum(results: Results, spectra: pd.DataFrame) -> Any:
+    """Eigenvalues of the samples' covariance over those of real images, largest first."""
+    last = results.rounds[-1]
+    figure, axes = one_axes()
+    real = spectra["real"].to_numpy()
+    kept = real > 1e-6 * real[0]  # directions in which real images do not vary at all
+    index = np.arange(1, kept.sum() + 1)
+    axes.axhline(1.0, color="0.4", linestyle=":", linewidth=1, label="real images")
+    models: list[tuple[str, str, str | None]] = [(f"{results.methods[0]}_k0", "base (k = 0)", "0.4")]
+    models += [(f"{m}_k{last}", f"{m} (k = {last})", None) for m in results.methods]
+    for name, label, colour in models:
+        if name in spectra:
+            ratio = spectra[name].to_numpy()[kept] / real[kept]
+            axes.plot(index, ratio, label=label, color=colour, linestyle="--" if colour else "-")
+    log_axis(axes, "y")
+    axes.set(xlabel="direction, by variance of real images", ylabel="variance / variance of real images")
+    axes.set_title(
+        f"Sorted covariance spectrum, {results.solver} at NFE {results.nfes[-1]}; mean over seeds", fontsize=10
+    )
+    axes.legend(fontsize=8)
+    return figure
