@@ -1,0 +1,1 @@
+"""Positive controls: do the metrics see what they claim to see?"""
