@@ -6,7 +6,7 @@ CHECKED := .scratch/params-checked
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro study report test lint gate lock clean
+.PHONY: help install repro study controls report test lint gate lock clean
 
 help: ## show this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -32,6 +32,9 @@ repro: $(STAMP) $(CHECKED) ## reproduce the results: run what changed, then mirr
 study: $(STAMP) ## run the study of all variants (docs/findings.md), about an hour on 2 cores
 	study/run
 
+controls: $(STAMP) $(CHECKED) ## run the positive controls of the metrics (docs/metrics.md), a few minutes
+	dvc repro controls/dvc.yaml
+
 report: $(STAMP) $(CHECKED) ## bring tables and figures up to date
 	dvc repro report
 
@@ -39,8 +42,8 @@ test: $(STAMP) ## run all tests, the whole pipeline on the tiny profile among th
 	python -m pytest
 
 lint: $(STAMP) ## check style and types
-	ruff check src stages tests
-	ruff format --check src stages tests
+	ruff check src stages tests benchmarks
+	ruff format --check src stages tests benchmarks
 	mypy
 
 gate: $(STAMP) ## check that the committed results come from the committed code and parameters

@@ -39,12 +39,12 @@ def main(args: argparse.Namespace) -> None:
         load_group(EvaluateParams, args.params),
         {method: blocks[method] for method in results.methods},
     )
-    spectra, paired = (pd.read_csv(args.results / f"{name}.csv") for name in ("spectra", "paired"))
     figures = args.out / "figures"
     if params.chains:
         write_overview(results, figures)
         page = study.render(results, settings)
     else:
+        spectra, paired = (pd.read_csv(args.results / f"{name}.csv") for name in ("spectra", "paired"))
         write_figures(results, args.evaluations, spectra, figures)
         page = markdown.render(results, settings, paired)
     write_text(args.out / "report.md", page)

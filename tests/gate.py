@@ -20,12 +20,14 @@ def code_hashes(lock: str) -> dict[str, str]:
 
 def main() -> None:
     """Exit with an error that names the stale stages, or say that there are none; of the study, only note it."""
-    command = [sys.executable, "-m", "dvc", "repro", "--dry", "--allow-missing"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    stale = [line for line in result.stdout.splitlines() if line.startswith("Running stage")]
-    if result.returncode or stale:
-        print(result.stderr, *stale, sep="\n", file=sys.stderr)
-        sys.exit("ERROR: dvc.lock is older than the code or the parameters; run `make repro` and commit its results")
+    for pipeline, target in (("dvc.yaml", "repro"), ("controls/dvc.yaml", "controls")):
+        command = [sys.executable, "-m", "dvc", "repro", "--dry", "--allow-missing", pipeline]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        stale = [line for line in result.stdout.splitlines() if line.startswith("Running stage")]
+        if result.returncode or stale:
+            print(result.stderr, *stale, sep="\n", file=sys.stderr)
+            lock = Path(pipeline).with_suffix(".lock")
+            sys.exit(f"ERROR: {lock} is older than code or parameters; run `make {target}` and commit its results")
     print("lock gate: the committed results come from the committed code and parameters")
     current = code_hashes("dvc.lock")  # of folders; files are hashed here
     study = code_hashes("study/pipeline.lock")

@@ -19,20 +19,32 @@ from reflowbench.couplings.shared import registry
 from reflowbench.couplings.shared.base import Coupling
 from tests.conftest import ROOT
 from tests.pipeline.project import TINY_STAGES
+from tests.source import (
+    COUPLINGS,
+    SRC,
+    calls,
+    grid_keys_read,
+    loaded,
+    own_groups,
+    reached,
+    tree_of,
+    uses_of_params,
+)
 
-SRC = ROOT / "src"
-COUPLINGS = SRC / "reflowbench/couplings"
+CONTROLS = ("gans", "damage")
+"""Optional stages, in controls/dvc.yaml: `dvc repro` of the root does not run them."""
 
 
 def resolved(folder, profile):
-    """Stages by address, as DVC resolves them: those of the pipeline on a profile, and those of the study."""
+    """Stages by address, as DVC resolves them: of the pipeline on a profile, of the study, and of the controls."""
     (folder / "study").mkdir()
+    shutil.copytree(ROOT / "controls", folder / "controls", ignore=shutil.ignore_patterns("*.lock"))
     shutil.copy(ROOT / "dvc.yaml", folder / "dvc.yaml")
     shutil.copy(ROOT / "study/pipeline.yaml", folder / "study/dvc.yaml")  # as study/run does
     (folder / "params.yaml").write_text(profiles.render(profile))
     profiles.write_profile("study", ROOT / "profiles", folder / "study/params.yaml")
     with Repo.init(str(folder), no_scm=True) as repo:
-        files = {"": folder / "dvc.yaml", "study/": folder / "study/dvc.yaml"}
+        files = {place: folder / place / "dvc.yaml" for place in ("", "study/", "controls/")}
         places = {str(file.resolve()): place for place, file in files.items()}
         return {places[stage.path] + stage.name: stage for stage in repo.index.stages}
 
@@ -41,12 +53,12 @@ def resolved(folder, profile):
 def tiny(tmp_path_factory):
     """Names of the pipeline's stages on the tiny profile."""
     stages = resolved(tmp_path_factory.mktemp("tiny"), profiles.resolve("tiny", ROOT / "profiles"))
-    return {name for name in stages if not name.startswith("study/")}
+    return {name for name in stages if "/" not in name}
 
 
 @pytest.fixture(scope="module")
 def stages(tmp_path_factory):
-    """Stages of the pipeline with every method that there is, and of the study."""
+    """Stages of the pipeline with every method that there is, of the study and of the controls."""
     profile = profiles.resolve("tiny", ROOT / "profiles")
     methods = registry.names()
     profile["grid"] |= {"methods": methods, "stages": registry.stages_of(methods)}
@@ -76,7 +88,7 @@ def listed(*arguments):
 
 
 def test_dvc_parses_the_committed_files_and_finds_every_cell():
-    names = listed("--all")
+    names = listed()
     grid = profiles.resolve("digits", ROOT / "profiles")["grid"]
     seeds, rounds = grid["seeds"], range(len(grid["rounds"]))
     expected = {f"evaluate@{m}-{s}-{r + 1}" for m in grid["methods"] for s in seeds for r in rounds}
@@ -90,7 +102,19 @@ def test_dvc_parses_the_committed_files_and_finds_every_cell():
         for r in rounds
     }
     expected |= {"prepare_data", "train_features", "summarize", "report", "track"}
-    assert set(names) == expected and len(names) == len(expected), "and the study is no part of the root pipeline"
+    assert set(names) == expected and len(names) == len(expected), "and neither study nor controls are part of it"
+    assert set(listed("--all")) == expected | {f"controls/dvc.yaml:{name}" for name in CONTROLS}
+
+
+def test_each_control_is_a_stage_with_a_group_of_its_own(stages):
+    """And a script; no stage of the pipeline or the study depends on what the controls make."""
+    assert {name.removeprefix("controls/") for name in stages if name.startswith("controls/")} == set(CONTROLS)
+    assert set(read_yaml(ROOT / "controls/params.yaml")) == set(CONTROLS)
+    for name in CONTROLS:
+        assert script_of(stages[f"controls/{name}"]) == f"control_{name}"
+    for stage in stages.values():
+        assert not [dep.def_path for dep in stage.deps if dep.def_path.startswith("reports/controls")]
+        assert Path("src/reflowbench/controls") not in code_deps(stage) or script_of(stage).startswith("control_")
 
 
 def test_the_study_has_a_stage_for_every_chain(stages):
@@ -127,83 +151,16 @@ def test_a_method_is_in_the_stage_groups_of_the_pairs_that_it_stores(stages):
         assert script_of(stage) == "train_round" and option(stage, "method") == name
 
 
-def module_file(name):
-    """File of a module of ours, or None for other modules."""
-    parts = name.split(".")
-    base = {"reflowbench": SRC, "stages": ROOT}.get(parts[0])
-    if base is None:
-        return None
-    path = base.joinpath(*parts)
-    return next((p for p in (path.with_suffix(".py"), path / "__init__.py") if p.exists()), None)
-
-
-@cache
-def tree_of(path):
-    return ast.parse(path.read_text())
-
-
-@cache
-def imports(path):
-    """Files of ours that a file imports anywhere, functions included."""
-    found = []
-    for node in ast.walk(tree_of(path)):
-        names = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        found += filter(None, map(module_file, names))
-    return found
-
-
-def packages(path):
-    """The __init__ files that Python runs before a file of ours, if they do more than document."""
-    for folder in path.parents:
-        init = folder / "__init__.py"
-        if folder in (SRC, ROOT):
-            return
-        # The face of the package holds a docstring and the version only.
-        if init.exists() and init != SRC / "reflowbench/__init__.py" and len(tree_of(init).body) > 1:
-            yield init
-
-
-@cache
-def calls(path):
-    """Calls of a file, by the text of what is called."""
-    return [(ast.unparse(node.func), node) for node in ast.walk(tree_of(path)) if isinstance(node, ast.Call)]
-
-
-def methods_loaded(path, method):
-    """Files of methods that a stage script imports by name: that of its `--method`, or all that it checks."""
-    called = {name for name, _ in calls(path) if name.startswith("registry.")}
-    loading = {"registry.load", "registry.load_method_params"}
-    assert called <= loading | {"registry.check", "registry.names", "registry.build"}  # build: that of the networks
-    if "registry.check" in called:
-        return [COUPLINGS / f"{name}.py" for name in registry.names()]
-    return [COUPLINGS / f"{method}.py"] if called & loading else []
-
-
-@cache
-def reached(path, method):
-    found, todo = set(), [path]
-    while todo:
-        current = todo.pop()
-        if current not in found:
-            found.add(current)
-            todo += [*imports(current), *packages(current)]
-            if current.parent == ROOT / "stages":
-                todo += methods_loaded(current, method)
-    face = {Path("src/reflowbench/__init__.py"), Path("stages/__init__.py")}
-    return {p.relative_to(ROOT) for p in found} - face
-
-
 def test_methods_are_imported_by_name_in_one_place_only():
     """What `reached` cannot see: importlib is used by the registry alone, on a file that is named to it."""
+    other = SRC / "reflowbench/metrics/features/efficientnet.py"  # a package of others, if it is installed
     for path in (*SRC.rglob("*.py"), *(ROOT / "stages").glob("*.py")):
         text = path.read_text()
         dynamic = "importlib" in text or "__import__" in text
-        assert dynamic == (path == COUPLINGS / "shared/registry.py"), path
+        assert dynamic == (path in (COUPLINGS / "shared/registry.py", other)), path
+    imported = [ast.unparse(call) for name, call in calls(other) if name.startswith("importlib")]
+    assert imported == ["importlib.import_module(_PACKAGE.replace('-', '_'))"]
+    assert importlib.import_module("reflowbench.metrics.features.efficientnet")._PACKAGE.startswith("efficientnet")
     # Only stages (see `methods_loaded`) and the command line ask it to: no library code that a stage may import.
     asked = ("registry.load(", "registry.check(", "registry.stages_of(", "method_params(")
     users = {path.name for path in SRC.rglob("*.py") if path.name != "registry.py" and "couplings" in path.read_text()
@@ -233,7 +190,8 @@ def test_a_method_reruns_no_stage_of_another(stages):
         touched = {n for n, stage in stages.items() if {file, file.parent} & code_deps(stage)}
         own = {n for n, stage in stages.items() if option(stage, "method") == method}
         base = {n for n, stage in stages.items() if script_of(stage) == "train_base"} if method == "ot" else set()
-        assert own and touched == own | base | {"prepare_data"}
+        control = {"controls/gans"} if method == "reflow" else set()  # runs Reflow beside the GANs
+        assert own and touched == own | base | control | {"prepare_data"}
 
 
 def test_every_path_in_a_command_is_a_dependency_or_an_output(stages):
@@ -242,9 +200,13 @@ def test_every_path_in_a_command_is_a_dependency_or_an_output(stages):
         deps = {item.def_path for item in stage.deps} - {str(path) for path in code_deps(stage)} - {"params.yaml"}
         outs = {item.def_path for item in stage.outs}
         paths = {word for word in stage.cmd.split() if "/" in word or word == "reports"}
-        if script_of(stage) == "report":  # makes its outputs in one folder
+        if script_of(stage) in ("summarize", "report"):  # make their outputs in one folder
             assert {str(Path(out).parent) for out in outs} == {option(stage, "out")}
             outs = {option(stage, "out")}
+        if script_of(stage) == "report":  # and reads tables from one; tests/report runs it on these tables alone
+            tables = {dep for dep in deps if str(Path(dep).parent) == option(stage, "results")}
+            assert len(tables) == 3
+            deps = deps - tables | {option(stage, "results")}
         if script_of(stage) == "track":  # finds what it mirrors by itself
             deps = {dep for dep in deps if not dep.startswith("reports/")}
         assert paths == deps | outs, name
@@ -252,7 +214,7 @@ def test_every_path_in_a_command_is_a_dependency_or_an_output(stages):
 
 def test_no_training_stage_depends_on_reports_or_tracking(stages):
     for name, stage in stages.items():
-        if script_of(stage) not in ("report", "track", "summarize"):
+        if script_of(stage) not in ("report", "track", "summarize") and not name.startswith("controls/"):
             results = {Path("src/reflowbench") / name for name in ("report", "tracking", "results")}
             assert not code_deps(stage) & results
 
@@ -265,20 +227,11 @@ def raw(stage):
 read_yaml = cache(config.read_yaml)
 
 
-def grid_keys_read(path):
-    """Keys of the grid that a script reads one by one; none if it hands the grid on as a whole."""
-    tree = tree_of(path)
-    keys, whole = set(), False
-    parents = {child: parent for parent in ast.walk(tree) for child in ast.iter_child_nodes(parent)}
-    for node in ast.walk(tree):
-        loads = isinstance(node, ast.Call) and ast.unparse(node).startswith("load_group(GridParams")
-        if loads or (isinstance(node, ast.Name) and node.id == "grid" and isinstance(node.ctx, ast.Load)):
-            parent = parents[node]
-            if isinstance(parent, ast.Attribute):
-                keys.add(f"grid.{parent.attr}")
-            elif not isinstance(parent, ast.Assign):
-                whole = True
-    return {"grid"} if whole else keys
+def is_read(stage, group):
+    """Whether a stage reads a group that its script names: `pairs` and `monitor` only if there is a use for them."""
+    if group == "monitor":
+        return option(stage, "plots") is not None
+    return script_of(stage) != "train_round" or group != "pairs" or registry.load(option(stage, "method")).regenerates
 
 
 def keys_read(stage):
@@ -289,7 +242,7 @@ def keys_read(stage):
     for kind in script.GROUPS:
         if kind is GridParams:
             read |= grid_keys_read(script_file(stage))
-        elif script_of(stage) != "train_round" or group_path(kind) != "pairs" or registry.load(method).regenerates:
+        elif is_read(stage, group_path(kind)):
             read.add(group_path(kind))
     if method:
         read.add(f"methods.{method}")
@@ -302,9 +255,30 @@ def test_declared_parameters_are_those_that_the_script_reads(stages):
     for name, stage in stages.items():
         declared = [(params.def_path, key) for params in stage.params for key in params.params]
         file = option(stage, "params", "params.yaml")
-        assert file == ("study/params.yaml" if name.startswith("study/") else "params.yaml"), name
-        assert set(declared) == {(file, key) for key in keys_read(stage)}, name
+        if not name.startswith("controls/"):
+            assert file == ("study/params.yaml" if name.startswith("study/") else "params.yaml"), name
+        read = {(file, key) for key in keys_read(stage)}
+        own = {(option(stage, argument), key) for argument, key in own_groups(script_file(stage))}
+        assert own == ({("controls/params.yaml", name.removeprefix("controls/"))} if "controls/" in name else set())
+        assert set(declared) == read | own, name
         assert len(declared) == len(set(declared)), name
+
+
+def test_a_training_that_is_watched_says_so_and_keeps_what_is_seen(stages):
+    """In the pipeline all are: `dvc plots` shows it. The study's are not, so that no look costs it time."""
+    training = {n: stage for n, stage in stages.items() if script_of(stage) in ("train_base", "train_round")}
+    watched = {n for n in training if "/" not in n}
+    assert watched and {n for n, stage in stages.items() if option(stage, "plots")} == watched
+    for name in watched:
+        stage = training[name]
+        assert {out.def_path for out in stage.outs} == {option(stage, "out"), option(stage, "plots")}, name
+        [plots] = [out for out in stage.outs if out.plot]
+        assert plots.def_path == option(stage, "plots") and plots.use_cache and not plots.persist
+        assert plots.def_path.startswith("runs/training/")
+        assert "monitor" in keys_read(stage)
+    assert not [n for n, stage in stages.items() if n not in watched and "monitor" in keys_read(stage)]
+    folders = [option(training[n], "plots") for n in watched]
+    assert len(folders) == len(set(folders))
 
 
 def test_values_in_a_command_are_those_of_the_parameters(stages):
@@ -317,23 +291,6 @@ def test_values_in_a_command_are_those_of_the_parameters(stages):
         chain = raw(stage)["chains"][option(stage, "chain")]
         assert name == f"study/chain@{option(stage, 'chain')}" and option(stage, "method") == chain["method"]
         assert option(stage, "bases") == f"runs/study/bases/{chain['base']}"
-
-
-def loaded(path):
-    """Classes that a script gives to load_group, by itself or by the scripts that it runs."""
-    own = {ast.unparse(call.args[0]) for name, call in calls(path) if name == "load_group"}
-    scripts = [
-        file for file in imports(path) if file.parent == ROOT / "stages" and file.stem not in ("__init__", path.stem)
-    ]
-    return own.union(*map(loaded, scripts))
-
-
-def uses_of_params(path):
-    """What a script does with the whole parameter file, which it calls `params`."""
-    nodes = list(ast.walk(tree_of(path)))
-    uses = [n for n in nodes if isinstance(n, ast.Name) and n.id == "params" and isinstance(n.ctx, ast.Load)]
-    attributes = [n.attr for n in nodes if isinstance(n, ast.Attribute) and n.value in uses]
-    return attributes + ["the whole"] * (len(uses) - len(attributes))
 
 
 def test_scripts_read_only_the_groups_they_name():
@@ -375,5 +332,10 @@ def test_a_chains_scripts_are_given_its_name():
 def test_only_git_tracked_reports_are_outside_the_cache(stages):
     uncached = {out.def_path for stage in stages.values() for out in stage.outs if not out.use_cache}
     reports = {"results.csv", "summary.json", "fd_by_round.csv", "report.md", "figures"}
+    reports |= {"aspects.csv", "paired.csv", "spectra.csv"}
     expected = {f"{folder}/{name}" for folder in ("reports", "reports/study") for name in reports}
-    assert uncached == expected | {"runs/track/receipt.json"}
+    controls = {out.def_path for n, stage in stages.items() if n.startswith("controls/") for out in stage.outs}
+    assert controls and all(Path("reports/controls") in Path(out).parents for out in controls)
+    assert uncached == expected | controls | {"runs/track/receipt.json"}
+    for stage in stages.values():  # DVC would delete them before a run that may fail
+        assert all(out.persist for out in stage.outs if out.def_path.startswith("reports/"))

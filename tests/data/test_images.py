@@ -1,8 +1,11 @@
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from sklearn.datasets import load_digits
 
-from reflowbench.core.data.images import ImageSet
+from reflowbench.core.data.images import ImageSet, rgb_bytes
+from reflowbench.core.data.png import read_png, tile, write_png
 from reflowbench.core.data.sources import load_images
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.params import DataParams
@@ -96,3 +99,68 @@ def test_an_image_set_round_trips(tmp_path, images):
 
 def test_scoring_clips_what_a_model_overshoots(images):
     assert images.quantize(torch.tensor([[-3.0, 3.0]])).tolist() == [[-1.0, 1.0]]
+
+
+@pytest.mark.parametrize("dequantized", [False, True])
+@pytest.mark.parametrize("shape", [(1, 4, 6), (3, 4, 2)])
+def test_bytes_hold_every_number_of_grey_levels(shape, dequantized):
+    """To the bit, from 2 levels to 256, whether images of a model or those of the set."""
+    for levels in range(2, 257):
+        draw = torch.Generator().manual_seed(levels)
+        images = torch.rand(12, 24, generator=draw) * 2.4 - 1.2
+        data = ImageSet(images, torch.zeros(12), shape, levels, dequantized)
+        values = data.to_bytes(data.real)
+        assert values.shape == (12, shape[1], shape[2], shape[0]) and values.dtype == np.uint8
+        assert torch.equal(data.from_bytes(values), data.real) and data.from_bytes(values).dtype == torch.float32
+        every = torch.arange(levels, dtype=torch.float32) / (levels - 1) * 2 - 1
+        grey = ImageSet(every[:, None], torch.zeros(levels), (1, 1, 1), levels, dequantized=False)
+        assert torch.equal(grey.quantize(grey.images), grey.images)
+        expected = np.floor(np.arange(levels) * 255 / (levels - 1) + 0.5)  # exact: a middle of two bytes goes up
+        assert (grey.to_bytes(grey.images).ravel() == expected).all()
+
+
+def test_bytes_are_laid_out_as_files_are():
+    """Rows of pixels with their channels together; -1 is black; readers that want colour get grey three times."""
+    colour = ImageSet(torch.arange(12.0)[None] / 255 * 2 - 1, torch.zeros(1), (3, 2, 2), 256, dequantized=False)
+    assert colour.to_bytes(colour.real).tolist() == [[[[0, 4, 8], [1, 5, 9]], [[2, 6, 10], [3, 7, 11]]]]
+    assert (rgb_bytes(colour.real, (3, 2, 2)) == colour.to_bytes(colour.real)).all()
+    assert rgb_bytes(torch.tensor([[-1.0, 1.0]]), (1, 1, 2)).tolist() == [[[[0, 0, 0], [255, 255, 255]]]]
+    with pytest.raises(ReflowbenchError, match="2 channels"):
+        rgb_bytes(torch.zeros(1, 2), (2, 1, 1))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_png_files_hold_bytes(tmp_path, channels):
+    """The same file each time, and with nothing in it but pixels."""
+    image = np.random.default_rng(0).integers(0, 256, (5, 7, channels), dtype=np.uint8)
+    write_png(tmp_path / "a.png", image)
+    write_png(tmp_path / "b.png", image)
+    assert (read_png(tmp_path / "a.png") == image).all() and read_png(tmp_path / "a.png").shape == image.shape
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    with Image.open(tmp_path / "a.png") as file:
+        assert file.info == {} and file.mode == ("L" if channels == 1 else "RGB")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png"]
+
+
+def test_what_is_no_png_is_an_error(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (50, 70, 1), dtype=np.uint8)
+    write_png(tmp_path / "cut.png", image)
+    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:1000])
+    (tmp_path / "text.png").write_text("text")
+    Image.fromarray(image[:, :, 0]).save(tmp_path / "grey.png", format="JPEG")
+    for name in ("cut.png", "text.png", "grey.png"):
+        with pytest.raises(ReflowbenchError, match=f"{name}: not a PNG, or damaged"):
+            read_png(tmp_path / name)
+    with pytest.raises(ReflowbenchError, match=r"none.png: no such file"):
+        read_png(tmp_path / "none.png")
+    Image.new("RGBA", (2, 2)).save(tmp_path / "alpha.png")
+    with pytest.raises(ReflowbenchError, match=r"alpha.png: a PNG of mode RGBA"):
+        read_png(tmp_path / "alpha.png")
+
+
+def test_images_are_tiled_row_by_row():
+    images = np.arange(3, dtype=np.uint8).reshape(3, 1, 1, 1) * np.ones((1, 1, 2, 1), dtype=np.uint8)
+    assert tile(images, 2)[:, :, 0].tolist() == [[0, 0, 255, 1, 1], [255] * 5, [2, 2, 255, 255, 255]]
+    assert tile(images, 3, gap=0)[:, :, 0].tolist() == [[0, 0, 1, 1, 2, 2]]
+    assert tile(images[2:], 1, scale=2)[:, :, 0].tolist() == [[2] * 4] * 2
+    assert tile(np.zeros((5, 4, 3, 3), dtype=np.uint8), 3, scale=2, gap=4).shape == (2 * 12 - 4, 3 * 10 - 4, 3)

@@ -14,6 +14,8 @@ from tests.pipeline.project import TINY_STAGES, Project
 
 pytestmark = pytest.mark.slow
 
+TABLES = {"results.csv", "fd_by_round.csv", "aspects.csv", "paired.csv", "spectra.csv"}
+
 
 def lock(project):
     return yaml.safe_load(project.read("dvc.lock"))["stages"]
@@ -29,13 +31,19 @@ def stage_runs(project):
     return [name for name in finished_runs(project) if not name.startswith("pipeline ")]
 
 
+def names(project, folder):
+    """What there is in a folder, apart from what tells Git to ignore it."""
+    return {path.name for path in (project.folder / folder).iterdir() if path.name != ".gitignore"}
+
+
 def test_a_first_run_runs_every_stage(project):
     assert project.repro() == set(TINY_STAGES)
     summary = json.loads(project.read("reports/summary.json"))
     assert summary["profile"] == "tiny" and {"reflow", "rca", "ocar"} <= set(summary)
     assert b"![" in project.read("reports/report.md")
-    assert {p.name for p in (project.folder / "reports/figures").iterdir()} == {
-        "fd_by_nfe.png", "fd_by_round.png", "samples.png", "variance.png"}  # fmt: skip
+    assert names(project, "reports/figures") == {
+        "diversity.png", "fd_by_nfe.png", "fd_by_round.png", "samples.png", "spectrum.png"}  # fmt: skip
+    assert names(project, "reports") == {"report.md", "summary.json", "figures", *TABLES}
     assert not list((project.folder / ".scratch").glob("tmp*")), "scratch space is removed"
 
 
@@ -44,10 +52,41 @@ def test_mlflow_holds_a_run_for_every_stage_and_one_parent(project):
     assert len(finished_runs(project)) == len(TINY_STAGES)
 
 
+def test_every_training_has_shown_its_course(project):
+    """Every sixth step of 40, and of 12; the last one too. DVC keeps the files as plots."""
+    steps = {"base/s0": [0, 6, 12, 18, 24, 30, 36, 40]}
+    steps |= {f"{method}/s0/k1": [0, 6, 12] for method in ("reflow", "rca", "ocar")}
+    for run, expected in steps.items():
+        folder = f"runs/training/{run}"
+        assert names(project, folder) == {"curves.csv", "samples.png"}
+        lines = project.read(f"{folder}/curves.csv").decode().splitlines()
+        assert [int(line.split(",")[0]) for line in lines[1:]] == expected
+        assert all(float(value) > 0 for line in lines[2:] for value in line.split(","))
+    first = {project.read(f"runs/training/{m}/s0/k1/curves.csv").splitlines()[1] for m in ("reflow", "rca", "ocar")}
+    assert len(first) == 1, "the same model before the first step, on the same noise"
+    kept = {out["path"] for entry in lock(project).values() for out in entry["outs"]}
+    assert {path for path in kept if path.startswith("runs/training/")} == {f"runs/training/{run}" for run in steps}
+
+
+def test_evaluations_have_errors_reasons_spectra_and_left_out_values(project):
+    base, last = (json.loads(project.read(f"runs/evaluations/{m}/metrics.json")) for m in ("base/s0/k0", "rca/s0/k1"))
+    for cell in (base, last):
+        assert all((row["value"] is None) == bool(row["missing"]) for row in cell["measurements"])
+        assert len(cell["spectrum"]) == 64 and cell["spectrum"] == sorted(cell["spectrum"], reverse=True)
+        assert {name: len(groups) for name, groups in cell["left_out"]["classifier"].items()} == dict.fromkeys(
+            ("euler_1", "euler_5", "dopri5"), 4
+        )
+        assert any(row["error"] for row in cell["measurements"] if row["metric"] == "frechet_distance")
+    assert len(base["real_spectrum"]) == 64 and last["real_spectrum"] == []
+
+
 def test_dvc_shows_metrics_and_plots(project):
     metrics = json.loads(project.run("dvc", "metrics", "show", "--json").stdout)
     assert metrics[""]["data"]["reports/summary.json"]["data"]["rca"]["frechet_distance"]["mean"] > 0
-    assert "fd_by_round" in project.run("dvc", "plots", "show", "--json").stdout
+    plots = project.run("dvc", "plots", "show", "--json").stdout
+    assert "fd_by_round" in plots
+    for run in ("base/s0", "reflow/s0/k1", "rca/s0/k1", "ocar/s0/k1"):
+        assert f"runs/training/{run}/curves.csv" in plots and f"runs/training/{run}/samples.png" in plots
 
 
 def test_a_second_run_runs_nothing_and_adds_nothing(project):
@@ -59,11 +98,15 @@ def test_a_second_run_runs_nothing_and_adds_nothing(project):
 
 
 def test_outputs_are_the_same_bytes_when_made_again(project):
+    """What trainings show of themselves included, and the tables and figures that Git holds."""
     before = lock(project)
-    names = ["prepare_data", "train_features", "train_base@0", "generate_pairs@reflow-0-after0", "report"]
-    names += ["rca_regenerate@rca-0-after0", "rca@rca-0-after0", "ocar@ocar-0-after0", "evaluate@ocar-0-1"]
-    assert project.repro("--force", "--single-item", *names) == set(names)
+    wanted = ["prepare_data", "train_features", "train_base@0", "generate_pairs@reflow-0-after0", "summarize"]
+    wanted += ["rca_regenerate@rca-0-after0", "rca@rca-0-after0", "ocar@ocar-0-after0", "evaluate@ocar-0-1"]
+    wanted += ["report"]
+    assert project.repro("--force", "--single-item", *wanted) == set(wanted)
     assert lock(project) == before
+    again = [out["path"] for name in wanted for out in before[name]["outs"]]
+    assert {"runs/training/base/s0", "runs/training/rca/s0/k1", "reports/paired.csv"} <= set(again)
 
 
 def test_round_zero_is_the_base_model(project):
@@ -106,6 +149,23 @@ def test_report_code_reruns_the_report_only(project):
     path = project.folder / "src/reflowbench/report/markdown.py"
     path.write_text(path.read_text() + "\n# a comment\n")
     assert project.repro() == {"report"}
+
+
+def test_what_trainings_show_reruns_the_trainings_and_changes_no_model(project):
+    """They declare it. No weight depends on it, so nothing after them runs."""
+    before = lock(project)
+    project.set_params(monitor__every=5)
+    trainings = {"train_base@0", "reflow@reflow-0-after0", "rca@rca-0-after0", "ocar@ocar-0-after0"}
+    assert project.repro() == trainings
+    assert b"\n10," in project.read("runs/training/rca/s0/k1/curves.csv")
+
+    def models(stages):
+        return {n: [out for out in stages[n]["outs"] if "/training/" not in out["path"]] for n in trainings}
+
+    assert models(lock(project)) == models(before) and lock(project) != before
+    project.set_params(monitor__every=6)
+    assert project.repro() == set(), "from DVC's run cache"
+    assert lock(project) == before
 
 
 def test_a_parameter_of_rca_reruns_rcas_chain_only(project):

@@ -10,6 +10,8 @@ import time
 
 import pytest
 
+from reflowbench.core.data.png import read_png
+
 pytestmark = pytest.mark.slow
 
 DATA = "runs/data/train.safetensors"
@@ -65,10 +67,12 @@ def test_a_bad_thread_count(project, made, monkeypatch):
     fails(project, BASE, "environment variable REFLOWBENCH_THREADS = 'many': want a positive integer")
 
 
+@pytest.mark.parametrize("plots", [[], ["--plots", "made/plots"]])
 @pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_training_leaves_nothing(project, made, sent, status):
+def test_an_interrupted_training_leaves_no_model(project, made, sent, status, plots):
+    """What it has shown until then stays, and is whole."""
     project.set_params(base__steps=10**6)
-    process = project.start(sys.executable, "-m", f"stages.{BASE[0]}", *BASE[1:])
+    process = project.start(sys.executable, "-m", f"stages.{BASE[0]}", *BASE[1:], *plots)
     # The bar appears when training starts.
     assert process.stderr is not None
     seen = ""
@@ -81,4 +85,9 @@ def test_an_interrupted_training_leaves_nothing(project, made, sent, status):
     _, error = process.communicate(timeout=60)
     assert process.returncode == status, error
     assert "Traceback" not in error
-    assert sorted(p.name for p in made.iterdir()) == ["synthetic"]
+    assert sorted(p.name for p in made.iterdir()) == [*(["plots"] if plots else []), "synthetic"]
+    if plots:
+        rows = (made / "plots/curves.csv").read_text().splitlines()
+        assert len(rows) >= 2 and len({row.count(",") for row in rows}) == 1
+        assert len(read_png(made / "plots/samples.png")) > 0
+        assert {p.name for p in (made / "plots").iterdir()} == {"curves.csv", "samples.png"}

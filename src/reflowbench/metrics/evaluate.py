@@ -93,6 +93,8 @@ class Evaluation:
             self._score(ADAPTIVE, nfe, samples)
 
     def _score(self, solver: str, nfe: int, samples: torch.Tensor, failure: str = "") -> None:
+        if not (failure or torch.isfinite(samples).all()):  # quantized, infinities would pass for black and white
+            failure = "the samples are not finite"
         images = self.data.quantize(samples)
         name = solver if solver == ADAPTIVE else f"{solver}_{nfe}"
         self.samples[name] = images[: self.params.grid_images]
@@ -102,8 +104,8 @@ class Evaluation:
             self.left_out.setdefault(features, {})[name] = distances
 
     def _spectrum(self, samples: torch.Tensor) -> None:
-        images = self.data.quantize(samples)
-        if torch.isfinite(images).all():
+        if torch.isfinite(samples).all():
+            images = self.data.quantize(samples)
             self.spectrum = list(map(float, diversity.spectrum(fit(images.double().numpy()))))
 
     def _invert(self, samples: torch.Tensor) -> None:
@@ -128,14 +130,12 @@ class Evaluation:
         )
 
     def _memorization(self, samples: torch.Tensor, solver: str, nfe: int) -> None:
-        images = self.data.quantize(samples)
-
         def distances() -> Sequence[float]:
-            found = _finite(images, "the samples")
+            found = self.data.quantize(_finite(samples, "the samples"))
             nearest = nearest_distance(found, self.data.real).median().item()
             return nearest, closer_to_training(found, self.data.real, self.heldout.real)
 
-        self._record(("nearest_training_distance", "closer_to_training"), distances, solver, nfe, len(images))
+        self._record(("nearest_training_distance", "closer_to_training"), distances, solver, nfe, len(samples))
 
     def _mean(self, metric: str, values: torch.Tensor, solver: str, nfe: int) -> None:
         """Record the mean over samples of what each has, with its standard error."""

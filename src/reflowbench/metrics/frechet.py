@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from reflowbench.core.gaussians import fit, squared_wasserstein
+from reflowbench.core.gaussians import Gaussian, fit, squared_wasserstein
 from reflowbench.core.jackknife import Rows
 from reflowbench.metrics.measurement import UndefinedError
 
@@ -23,9 +23,12 @@ class FrechetDistance:
         """Take in the reference.
 
         Args:
-            real: Features, shape (m, d), m at least 2.
+            real: Features, shape (m, d).
+
+        Raises:
+            UndefinedError: If there are fewer than two real images.
         """
-        self._real = fit(real)
+        self._real = fit_rows(real)
 
     def __call__(self, generated: Array) -> float:
         """Measure samples.
@@ -39,9 +42,7 @@ class FrechetDistance:
         Raises:
             UndefinedError: If there are fewer than two samples.
         """
-        if len(generated) < 2:
-            raise UndefinedError(f"a covariance needs at least 2 samples, not {len(generated)}")
-        return squared_wasserstein(self._real, fit(generated))
+        return squared_wasserstein(self._real, fit_rows(generated))
 
     def at_infinity(self, generated: Array) -> float:
         """Estimate the distance at infinitely many samples; the reference stays the finite one.
@@ -64,6 +65,13 @@ class FrechetDistance:
             return self(generated[rows])
 
         return extrapolate(distance, n)
+
+
+def fit_rows(features: Array) -> Gaussian:
+    """Mean and covariance of rows; UndefinedError if there are fewer than two."""
+    if len(features) < 2:
+        raise UndefinedError(f"a covariance needs at least 2 images, not {len(features)}")
+    return fit(features)
 
 
 def frechet_distance(first: Array, second: Array) -> float:
@@ -107,7 +115,7 @@ class Projection:
         """
         if dim > real.shape[1]:
             raise UndefinedError(f"evaluate.pca = {dim}: there are only {real.shape[1]} features")
-        fitted = fit(real)
+        fitted = fit_rows(real)
         self._mean = fitted.mean
         self._axes = np.linalg.eigh(fitted.covariance)[1][:, ::-1][:, :dim]
 

@@ -11,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 
 from reflowbench.core.data.images import ImageSet
-from reflowbench.core.gaussians import Gaussian, fit
+from reflowbench.core.gaussians import Gaussian
 from reflowbench.core.jackknife import Rows, groups_of
 from reflowbench.core.params import EvaluateParams
 from reflowbench.metrics import classes, diversity, families, neighbours
 from reflowbench.metrics.families import Family
 from reflowbench.metrics.features.base import FeatureNetwork
 from reflowbench.metrics.features.classifier import Classifier
-from reflowbench.metrics.frechet import FrechetDistance, Projection
+from reflowbench.metrics.frechet import FrechetDistance, Projection, fit_rows
 from reflowbench.metrics.kernel import KernelDistance
 from reflowbench.metrics.measurement import Measurement, UndefinedError
 from reflowbench.metrics.neighbours import Neighbourhood, PrecisionRecall
@@ -58,7 +58,8 @@ class Reference:
         self._classifier, self._params = classifier, params
         self._spaces = [_Space(network, real.real, params) for network in networks]
         self._pixels = real.real.double().numpy()
-        self._shares = np.bincount(real.labels.numpy(), minlength=classifier.head.out_features) / len(real)
+        # As the classifier sees them: its mistakes on real images are no missing classes of a model.
+        self._shares = classes.histogram(classifier.probabilities(real.real))
 
     def measure(self, images: torch.Tensor, *, errors: bool = True, failure: str = "") -> Scores:
         """Measure images.
@@ -87,7 +88,7 @@ class Reference:
 
     @cached_property
     def _gaussian(self) -> Gaussian:
-        return _fit(self._pixels)
+        return fit_rows(self._pixels)
 
     @cached_property
     def _threshold(self) -> float:
@@ -107,12 +108,12 @@ class Reference:
         yield Family(classes.METRICS, class_metrics, n, self._classifier.name)
 
         def variance_ratio(rows: Rows) -> Sequence[float]:
-            return (diversity.variance_ratio(_fit(pixels[rows]), self._gaussian),)
+            return (diversity.variance_ratio(fit_rows(pixels[rows]), self._gaussian),)
 
         yield Family(("variance_ratio",), variance_ratio, n)
 
         def effective_rank(rows: Rows) -> Sequence[float]:
-            return (diversity.effective_rank(diversity.spectrum(_fit(pixels[rows]))),)
+            return (diversity.effective_rank(diversity.spectrum(fit_rows(pixels[rows]))),)
 
         yield Family(("effective_rank",), effective_rank, n)
         few = min(n, neighbours.MOST)
@@ -200,9 +201,3 @@ class _Space:
 
 def _not_finite(rows: Rows) -> Sequence[float]:
     raise UndefinedError("the features are not finite")
-
-
-def _fit(pixels: Array) -> Gaussian:
-    if len(pixels) < 2:
-        raise UndefinedError(f"a covariance needs at least 2 images, not {len(pixels)}")
-    return fit(pixels)

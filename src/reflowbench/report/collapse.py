@@ -30,7 +30,7 @@ METRICS = {
 
 
 SURE = 2
-"""Standard errors over samples beyond which two given models certainly differ."""
+"""Standard errors over samples beyond which two given models are counted as different."""
 
 
 def verdicts(results: Results) -> str:
@@ -40,14 +40,15 @@ def verdicts(results: Results) -> str:
     lines = [
         f"By the Theil-Sen slope of log FD over rounds 0 to {last} ({results.solver}, NFE {many}; 95 % interval over "
         f"{seeds} seed{'s' if seeds > 1 else ''}): a method *holds* if FD certainly changes by less than "
-        f"{MARGIN:.0%} a round, *collapses* or *improves* if it certainly rises or falls, and is *undecided* otherwise."
+        f"{MARGIN:.0%} a round; if not, it *collapses* or *improves* if FD certainly rises or falls; else it is "
+        "*undecided*."
         f"{'' if seeds > 1 else ' One seed has no interval, so nothing is certain.'}\n"
     ]
     for method in results.methods:
         found = verdict(results, method, many)
         one_base, one_last = (results.over_seeds(method, k, FD, few) for k in (0, last))
         line = (
-            f"- **{method}** {_phrase(found)}: FD {_factor(found.change)} a round. {_aspects(results, method)} "
+            f"- **{method}** {_phrase(found)}: {_factor(found.change)}. {_aspects(results, method)} "
             f"FD at NFE {few} goes from {one_base} to {one_last}."
         )
         if method != BASELINE and BASELINE in results.methods:
@@ -63,10 +64,10 @@ def _phrase(found: Verdict) -> str:
 def _factor(slope: Interval) -> str:
     """A slope of a logarithm as a factor with its interval."""
     if math.isnan(slope.mean):
-        return "is missing"
+        return "FD by round is missing"
     low, high = slope.bounds
     bounds = "" if slope.half_width is None else f" ({math.exp(low):.3g} to {math.exp(high):.3g})"
-    return f"x {math.exp(slope.mean):.3g}{bounds}"
+    return f"FD x {math.exp(slope.mean):.3g}{bounds} a round"
 
 
 def _aspects(results: Results, method: str) -> str:
@@ -86,8 +87,13 @@ def percent(change: Interval) -> str:
         return "missing"
     if change.mean > 1:
         return f"x {Interval(1 + change.mean, change.half_width, change.n)}"
-    width = "" if change.half_width is None else f" ± {100 * change.half_width:.2g}"
-    return f"{100 * change.mean:+.2g}{width} %"
+    width = "" if change.half_width is None else f" ± {_short(100 * change.half_width):g}"
+    return f"{_short(100 * change.mean):+g}{width} %"
+
+
+def _short(value: float) -> float:
+    """Two digits, so that `:g` writes no exponent."""
+    return float(f"{value:.2g}")
 
 
 def _comparison(difference: Interval, last: int) -> str:

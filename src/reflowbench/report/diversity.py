@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reflowbench.report.drawing import curve, log_axis, one_axes, round_axis, seeds_of
+from reflowbench.report.drawing import COLOURS, curve, log_axis, one_axes, round_axis, seeds_of
 from reflowbench.results.access import Results
 
 _PANELS = {
@@ -18,6 +18,9 @@ _PANELS = {
     "effective_rank": "effective rank (diversity)",
     "class_score": "class score (quality and diversity)",
 }
+
+SHOWN = 0.999
+"""Share of the real variance whose directions are shown: in the others images vary by rounding alone."""
 
 
 def panel(results: Results) -> Any:
@@ -46,19 +49,20 @@ def spectrum(results: Results, spectra: pd.DataFrame) -> Any:
     last = results.rounds[-1]
     figure, axes = one_axes()
     real = spectra["real"].to_numpy()
-    kept = real > 1e-6 * real[0]  # directions in which real images do not vary at all
+    kept = np.cumsum(real) <= SHOWN * real.sum()
     index = np.arange(1, kept.sum() + 1)
     axes.axhline(1.0, color="0.4", linestyle=":", linewidth=1, label="real images")
-    models: list[tuple[str, str, str | None]] = [(f"{results.methods[0]}_k0", "base (k = 0)", "0.4")]
-    models += [(f"{m}_k{last}", f"{m} (k = {last})", None) for m in results.methods]
-    for name, label, colour in models:
+    models = [(f"{results.methods[0]}_k0", "base (k = 0)", "0.4", "--")]
+    models += [
+        (f"{m}_k{last}", f"{m} (k = {last})", COLOURS[i % len(COLOURS)], "-") for i, m in enumerate(results.methods)
+    ]
+    for name, label, colour, line in models:
         if name in spectra:
-            ratio = spectra[name].to_numpy()[kept] / real[kept]
-            axes.plot(index, ratio, label=label, color=colour, linestyle="--" if colour else "-")
+            axes.plot(index, spectra[name].to_numpy()[kept] / real[kept], label=label, color=colour, linestyle=line)
     log_axis(axes, "y")
-    axes.set(xlabel="direction, by variance of real images", ylabel="variance / variance of real images")
-    axes.set_title(
-        f"Sorted covariance spectrum, {results.solver} at NFE {results.nfes[-1]}; mean over seeds", fontsize=10
+    axes.set(
+        xlabel=f"eigenvalue number ({SHOWN:.1%} of the real variance)", ylabel="variance / variance of real images"
     )
+    axes.set_title(f"Covariance spectrum, {results.solver} at NFE {results.nfes[-1]}; mean over seeds", fontsize=10)
     axes.legend(fontsize=8)
     return figure

@@ -81,12 +81,12 @@ def log_axis(axes: Any, name: str) -> None:
         axes: The panel, with all that it shows.
         name: `x` or `y`. Where no value is there to show, the axis stays as it is.
     """
-    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     if not any(np.isfinite(np.asarray(line.get_data()[name == "y"], dtype=float)).any() for line in axes.lines):
         return
     axes.set(**{f"{name}scale": "log"})
     axis = axes.yaxis if name == "y" else axes.xaxis
     axis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
-    axis.set_major_formatter(ScalarFormatter())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())

@@ -59,8 +59,9 @@ def render(results: Results, settings: Settings, paired: pd.DataFrame) -> str:
         conditions(results, settings),
         f"## What was lost since the base model, after round {last}",
         aspect_table(results),
-        "Relative change of " + ", ".join(f"{metric} ({name})" for name, metric in ASPECTS.items()) + ": *lost* or "
-        f"*gained* if it certainly falls or rises, *kept* if it certainly changes by less than {MARGIN:.0%}.",
+        "Relative change of " + ", ".join(f"{metric} ({name})" for name, metric in ASPECTS.items()) + ": *kept* "
+        f"if it certainly changes by less than {MARGIN:.0%}; if not, *lost* or *gained* if it certainly falls or "
+        "rises. Quality gained beside lost diversity means typical samples, not better ones.",
         f"Of every model, at NFE {many} (quality, diversity, coverage):",
         aspects_by_round(results),
         "![Quality, diversity and coverage by round](figures/diversity.png)",
@@ -167,7 +168,7 @@ def _nfe_table(results: Results) -> str:
     rows = []
     for label, method, k in models(results):
         fixed = [str(results.over_seeds(method, k, FD, nfe)) for nfe in results.nfes]
-        adaptive = f"{results.over_seeds(method, k, FD, -1)} ({results.adaptive_nfe(method, k):.0f})"
+        adaptive = f"{results.over_seeds(method, k, FD, -1)} ({plain(results.adaptive_nfe(method, k))})"
         rows.append([label, *fixed, adaptive])
     return table(header, rows)
 

@@ -83,10 +83,10 @@ class Results:
         return [float(value) for value in cell.sort_values("seed")[column]]
 
     def adaptive_nfe(self, method: str, k: int) -> float:
-        """Mean NFE over seeds that the adaptive solver took."""
+        """Mean NFE over seeds that the adaptive solver took; NaN if it failed in one."""
         t = self.table
         rows = t[(t["method"] == method) & (t["round"] == k) & (t["solver"] == ADAPTIVE)]
-        return float(rows["nfe"].mean())
+        return float(rows["nfe"].where(rows["nfe"] > 0).mean(skipna=False))
 
     def sampling_error(self, method: str, k: int, metric: str, nfe: int | None = None) -> float:
         """Standard error over samples within a seed, root mean square over seeds; NaN if there is none."""

@@ -175,7 +175,7 @@ def evaluation_points(entry: Entry, rows: Sequence[Row]) -> list[Point]:
         fixed_nfe = str(row.nfe) if row.solver and row.solver != ADAPTIVE else ""
         parts = (row.metric, row.solver, fixed_nfe, row.features if several else "")
         points.append(Point(".".join(filter(None, parts)), row.value, row.round))
-        if row.solver == ADAPTIVE:
+        if row.solver == ADAPTIVE and row.nfe:
             points.append(Point(f"nfe.{ADAPTIVE}", row.nfe, row.round))
     return _loggable(points)
 

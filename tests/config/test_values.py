@@ -1,7 +1,6 @@
-import shutil
+"""Values: what is wrong is named, with what is allowed."""
 
 import pytest
-import yaml
 
 from reflowbench import profiles
 from reflowbench.core import config
@@ -12,37 +11,14 @@ from reflowbench.core.params import (
     EvaluateParams,
     FeaturesParams,
     GridParams,
+    MonitorParams,
     NetworkParams,
     PairsParams,
     RoundParams,
 )
 from reflowbench.couplings.rca import RcaParams
 from reflowbench.couplings.shared import registry
-from tests.conftest import ROOT
-
-
-@pytest.fixture
-def values():
-    return profiles.resolve("digits", ROOT / "profiles")
-
-
-@pytest.fixture
-def study():
-    return profiles.resolve("study", ROOT / "profiles")
-
-
-def check(values):
-    """All checks that `reflowbench check` and the first stage make."""
-    params = config.validate(values)
-    registry.check(params, "params.yaml")
-    return params
-
-
-def put(values, path, value):
-    *parents, last = path.split(".")
-    for part in parents:
-        values = values[int(part) if part.isdigit() else part]
-    values[last] = value
+from tests.config.checks import check, put
 
 
 @pytest.mark.parametrize(
@@ -107,6 +83,32 @@ def put(values, path, value):
         ("base.potential.step", 5, "base.potential.step: unknown parameter; allowed here: batch, lr, steps"),
         ("evaluate.inversion_images", 1, "evaluate.inversion_images = 1: input should be greater than or equal to 2"),
         ("evaluate.nfe", [1, 1], "distinct multiples of 1"),
+        ("evaluate.features", [], "evaluate.features = []: list should have at least 1 item"),
+        (
+            "evaluate.features",
+            ["classifier", "fid"],
+            "evaluate.features.1 = 'fid': input should be 'classifier', 'pix",
+        ),
+        ("evaluate.features", ["pixels", "classifier", "pixels"], "named twice"),
+        ("evaluate.features", ["inception"], "give evaluate.inception.weights (a file) and its sha256"),
+        ("evaluate.inception", {"mode": "clean", "weights": None}, "evaluate.inception.sha256: missing"),
+        (
+            "evaluate.inception.mode",
+            "pytorch",
+            "evaluate.inception.mode = 'pytorch': input should be 'clean', 'legacy",
+        ),
+        ("evaluate.inception.sha256", "abc", "evaluate.inception.sha256 = 'abc': string should match pattern"),
+        ("evaluate.inception.sha256", "A" * 64, "string should match pattern"),
+        ("evaluate.pca", 0, "evaluate.pca = 0: input should be greater than or equal to 1"),
+        ("evaluate.groups", 1, "evaluate.groups = 1: input should be greater than or equal to 2"),
+        ("evaluate.neighbours", 0, "evaluate.neighbours = 0: input should be greater than or equal to 1"),
+        ("monitor.every", 0, "monitor.every = 0: input should be greater than or equal to 1"),
+        ("monitor.n_samples", 1, "monitor.n_samples = 1: input should be greater than or equal to 2"),
+        (
+            "monitor.solver",
+            "heun",
+            "monitor.solver: unknown parameter; allowed here: every, grid_images, n_samples",
+        ),
         ("evaluate.nfe", [0], "evaluate.nfe.0 = 0: input should be greater than or equal to 1"),
         ("networks", {}, "networks: unknown parameter; allowed here: base, chains, data, evaluate"),
         ("profile", "../x", "profile = '../x': string should match pattern"),
@@ -119,6 +121,32 @@ def test_bad_values_are_named_with_what_is_allowed(values, path, value, message)
     assert message in str(error.value)
     assert str(error.value).startswith("params.yaml: ")
     assert len(str(error.value).splitlines()) == 1
+
+
+SHA256 = "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize(
+    ("weights", "sha256", "features", "good"),
+    [
+        (None, None, ["classifier", "pixels", "efficientnet"], True),
+        ("inception.pth", SHA256, ["classifier", "inception"], True),
+        ("inception.pth", SHA256, ["classifier"], True),
+        (None, SHA256, ["classifier"], True),
+        ("inception.pth", None, ["inception"], False),
+        (None, SHA256, ["inception"], False),
+        ("", SHA256, ["inception"], False),
+        (None, None, ["classifier", "inception"], False),
+    ],
+)
+def test_inception_needs_its_weights_and_their_checksum(values, weights, sha256, features, good):
+    """No package ships them, and a distance with other weights would be another one."""
+    values["evaluate"] |= {"features": features, "inception": {"mode": "clean", "weights": weights, "sha256": sha256}}
+    if good:
+        assert check(values).evaluate.features == features
+    else:
+        with pytest.raises(ReflowbenchError, match="features name inception: give evaluate.inception.weights"):
+            check(values)
 
 
 def test_all_faults_are_reported_at_once(values):
@@ -194,6 +222,7 @@ def test_groups_are_found_by_their_class(values, tmp_path):
         (NetworkParams, "network"),
         (BaseParams, "base"),
         (RoundParams, "round"),
+        (MonitorParams, "monitor"),
         (PairsParams, "pairs"),
         (EvaluateParams, "evaluate"),
     ]:
@@ -201,136 +230,3 @@ def test_groups_are_found_by_their_class(values, tmp_path):
         assert type(config.load_group(kind, tmp_path / "params.yaml")) is kind
     rca = registry.load_method_params("rca", None, tmp_path / "params.yaml")
     assert type(rca) is RcaParams and rca.model_dump() == values["methods"]["rca"]
-
-
-def test_a_chains_own_values_go_before_the_common_ones(study, tmp_path):
-    path = tmp_path / "params.yaml"
-    study["chains"]["rca_heun_3"] |= {"round": {"lr": 0.5}, "base": "ot"}
-    path.write_text(profiles.render(study))
-    assert config.load_group(PairsParams, path, "rca_heun_3").model_dump() == study["pairs"] | {"steps": 3}
-    assert config.load_group(RoundParams, path, "rca_heun_3").model_dump() == study["round"] | {"lr": 0.5}
-    own = registry.load_method_params("rca", "rca_heun_3", path)
-    assert type(own) is RcaParams and own.model_dump() == study["methods"]["rca"] | {"regenerate_every": 0}
-    # without a chain, or with one that has nothing of its own, the common values
-    for chain in (None, "rca_alpha_100"):
-        assert config.load_group(PairsParams, path, chain).model_dump() == study["pairs"]
-        assert config.load_group(RoundParams, path, chain).model_dump() == study["round"]
-        assert registry.load_method_params("rca", chain, path).model_dump() == study["methods"]["rca"]
-    assert config.load_group(EvaluateParams, path, "rca_heun_3").model_dump() == study["evaluate"]
-
-
-@pytest.mark.parametrize(
-    ("path", "value", "message"),
-    [
-        ("chains.rca_ot.method", "rac", "chains.rca_ot.method = 'rac': input should be one of ['reflow', 'accumulate'"),
-        ("chains.rca_ot.base", "rca", "chains.rca_ot.base = 'rca': input should be 'independent' or 'ot'"),
-        ("chains.rca_ot.rounds", {}, "chains.rca_ot.rounds: unknown parameter; allowed here: base, method, pairs"),
-        ("chains.rca_ot", {"method": "rca", "base": "ot", "params": {}, "round": {}}, "chains.rca_ot.pairs: missing"),
-        (
-            "chains.Rca",
-            {"method": "rca", "base": "ot", "params": {}, "round": {}, "pairs": {}},
-            "chains.Rca.[key] = 'Rca': string should match pattern",
-        ),
-        (
-            "chains.rca_ot.params.lambda",
-            0.5,
-            "chains.rca_ot.params.lambda: unknown parameter; allowed here: assignment",
-        ),
-        ("chains.rca_ot.params.real_fraction", 1.5, "chains.rca_ot.params.real_fraction = 1.5: input should be less"),
-        ("chains.rca_ot.round.step", 5, "chains.rca_ot.round.step: unknown parameter; allowed here: batch, clip, ema"),
-        ("chains.rca_ot.round.times", "late", "chains.rca_ot.round.times = 'late': input should be 'uniform', 'u_sh"),
-        ("chains.rca_ot.pairs.steps", 0, "chains.rca_ot.pairs.steps = 0: input should be greater than or equal to 1"),
-        ("chains.rca_ot.pairs.step", 5, "chains.rca_ot.pairs.step: unknown parameter; allowed here: n, solver, steps"),
-        ("methods.rca.real_fraction", 1.5, "methods.rca.real_fraction = 1.5: input should be less than or equal to 1"),
-        ("grid.methods", ["rca", "rca_ot"], "grid.methods.0 = 'rca': input should be one of ['reflow', 'reflow_u_"),
-        ("grid.stages", {"reflow": ["reflow"]}, "grid.stages must be {} for methods ['reflow', "),
-    ],
-)
-def test_faults_of_a_study_are_named_with_what_is_allowed(study, path, value, message):
-    check(study)
-    put(study, path, value)
-    with pytest.raises(ReflowbenchError) as error:
-        check(study)
-    assert f"params.yaml: {message}" in str(error.value)
-    assert len(str(error.value).splitlines()) == 1
-
-
-def test_a_chain_cannot_be_read_wrongly(study, tmp_path):
-    """The stages of a study read single groups: they name the chain's faults too."""
-    path = tmp_path / "params.yaml"
-    study["chains"]["rca"] = {"method": "rca", "base": "ot", "params": {}, "round": {}, "pairs": {"steps": 0}}
-    path.write_text(profiles.render(study))
-    with pytest.raises(ReflowbenchError, match=rf"{path}: chains.rca.pairs.steps = 0: input should be greater"):
-        config.load_group(PairsParams, path, "rca")
-    with pytest.raises(ReflowbenchError, match=rf"{path}: no chain 'rac' of method 'rca'; there are: reflow"):
-        registry.load_method_params("rca", "rac", path)
-
-
-@pytest.mark.parametrize(("profile", "path"), [("digits", "params.yaml"), ("study", "study/params.yaml")])
-def test_committed_params_are_those_of_their_profile(profile, path):
-    assert (ROOT / path).read_text() == profiles.render(profiles.resolve(profile, ROOT / "profiles"))
-
-
-@pytest.mark.parametrize("name", profiles.names(ROOT / "profiles"))
-def test_profiles_resolve_and_render_what_they_resolve(name):
-    values = profiles.resolve(name, ROOT / "profiles")
-    assert yaml.safe_load(profiles.render(values)) == values
-    assert values["profile"] == name
-    check(values)
-
-
-def test_a_study_runs_its_chains_in_place_of_methods(study):
-    assert study["grid"]["methods"] == list(study["chains"]) and study["grid"]["stages"] == {}
-    assert study["grid"]["ks"] == [1, 2, 4] and [r["k"] for r in study["grid"]["rounds"]] == [1, 2, 3, 4]
-    assert study["chains"]["rca_from_ot"] == {
-        "method": "rca",
-        "base": "ot",
-        "params": {"regenerate_every": 0},
-        "round": {},
-        "pairs": {},
-    }
-
-
-def test_an_overlay_changes_only_what_it_names(tmp_path):
-    shutil.copytree(ROOT / "profiles", tmp_path, dirs_exist_ok=True)
-    (tmp_path / "mine.yaml").write_text(
-        "grid: {n_rounds: 4, seeds: [0, 1, 2]}\nmethods: {rca: {real_fraction: 0.25}}\n"
-    )
-    mine, digits = profiles.resolve("mine", tmp_path), profiles.resolve("digits", tmp_path)
-    assert mine["methods"]["rca"].pop("real_fraction") == 0.25
-    digits["methods"]["rca"].pop("real_fraction")
-    assert mine | {"profile": ""} == digits | {"profile": ""}
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("grid: 3", "grid = 3: want a mapping"),
-        ("grid: {n_rounds: 0}", "grid.n_rounds = 0: want a positive integer"),
-        ("data: {n_images: 5}", "grid.n_rounds = None"),
-        ("grid: {n_rounds: 1}\nround: {step: 5}", "round.step: unknown parameter"),
-        ("grid: {n_rounds: 1, methods: [reflow, rac]}", "grid.methods.1 = 'rac'"),
-        ("grid: {n_rounds: 1}\nmethods: {rca: {alpha: 5}}", "methods.rca.alpha: unknown parameter"),
-        ("grid: {n_rounds: 2, ks: [1]}", "grid = .*: ks must ascend and end with 2"),
-        ("grid: {n_rounds: 1}\nchains: {a: {}}", "chains.a.method = None: input should be a valid string"),
-        ("grid: {n_rounds: 1}\nchains: {a: {method: b}}", "chains.a.method = 'b': input should be one of"),
-        ("grid: {n_rounds: 1}\nchains: {a: {method: rca, parms: {}}}", "chains.a.parms: unknown parameter"),
-    ],
-)
-def test_bad_profiles_are_named(tmp_path, text, message):
-    shutil.copytree(ROOT / "profiles", tmp_path, dirs_exist_ok=True)
-    (tmp_path / "mine.yaml").write_text(text)
-    with pytest.raises(ReflowbenchError, match=f"mine.yaml: {message}"):
-        profiles.resolve("mine", tmp_path)
-
-
-def test_an_unknown_profile_names_those_there_are():
-    with pytest.raises(ReflowbenchError, match="no profile 'digit'.*digits, study, tiny"):
-        profiles.resolve("digit", ROOT / "profiles")
-
-
-def test_a_study_does_not_overwrite_the_pipelines_parameters(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(ReflowbenchError, match="profile study is a study, not for params.yaml: name its file by --out"):
-        profiles.write_profile("study", ROOT / "profiles")
-    assert not (tmp_path / "params.yaml").exists()

@@ -1,0 +1,18 @@
+"""Checking and changing a tree of parameters."""
+
+from reflowbench.core import config
+from reflowbench.couplings.shared import registry
+
+
+def check(values):
+    """All checks that `reflowbench check` and the first stage make."""
+    params = config.validate(values)
+    registry.check(params, "params.yaml")
+    return params
+
+
+def put(values, path, value):
+    *parents, last = path.split(".")
+    for part in parents:
+        values = values[int(part) if part.isdigit() else part]
+    values[last] = value

@@ -1,0 +1,69 @@
+"""Profiles: overlays that resolve to whole, checked parameters."""
+
+import shutil
+
+import pytest
+import yaml
+
+from reflowbench import profiles
+from reflowbench.core.errors import ReflowbenchError
+from tests.config.checks import check
+from tests.conftest import ROOT
+
+
+@pytest.mark.parametrize(("profile", "path"), [("digits", "params.yaml"), ("study", "study/params.yaml")])
+def test_committed_params_are_those_of_their_profile(profile, path):
+    assert (ROOT / path).read_text() == profiles.render(profiles.resolve(profile, ROOT / "profiles"))
+
+
+@pytest.mark.parametrize("name", profiles.names(ROOT / "profiles"))
+def test_profiles_resolve_and_render_what_they_resolve(name):
+    values = profiles.resolve(name, ROOT / "profiles")
+    assert yaml.safe_load(profiles.render(values)) == values
+    assert values["profile"] == name
+    check(values)
+
+
+def test_an_overlay_changes_only_what_it_names(tmp_path):
+    shutil.copytree(ROOT / "profiles", tmp_path, dirs_exist_ok=True)
+    (tmp_path / "mine.yaml").write_text(
+        "grid: {n_rounds: 4, seeds: [0, 1, 2]}\nmethods: {rca: {real_fraction: 0.25}}\n"
+    )
+    mine, digits = profiles.resolve("mine", tmp_path), profiles.resolve("digits", tmp_path)
+    assert mine["methods"]["rca"].pop("real_fraction") == 0.25
+    digits["methods"]["rca"].pop("real_fraction")
+    assert mine | {"profile": ""} == digits | {"profile": ""}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("grid: 3", "grid = 3: want a mapping"),
+        ("grid: {n_rounds: 0}", "grid.n_rounds = 0: want a positive integer"),
+        ("data: {n_images: 5}", "grid.n_rounds = None"),
+        ("grid: {n_rounds: 1}\nround: {step: 5}", "round.step: unknown parameter"),
+        ("grid: {n_rounds: 1, methods: [reflow, rac]}", "grid.methods.1 = 'rac'"),
+        ("grid: {n_rounds: 1}\nmethods: {rca: {alpha: 5}}", "methods.rca.alpha: unknown parameter"),
+        ("grid: {n_rounds: 2, ks: [1]}", "grid = .*: ks must ascend and end with 2"),
+        ("grid: {n_rounds: 1}\nchains: {a: {}}", "chains.a.method = None: input should be a valid string"),
+        ("grid: {n_rounds: 1}\nchains: {a: {method: b}}", "chains.a.method = 'b': input should be one of"),
+        ("grid: {n_rounds: 1}\nchains: {a: {method: rca, parms: {}}}", "chains.a.parms: unknown parameter"),
+    ],
+)
+def test_bad_profiles_are_named(tmp_path, text, message):
+    shutil.copytree(ROOT / "profiles", tmp_path, dirs_exist_ok=True)
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(ReflowbenchError, match=f"mine.yaml: {message}"):
+        profiles.resolve("mine", tmp_path)
+
+
+def test_an_unknown_profile_names_those_there_are():
+    with pytest.raises(ReflowbenchError, match="no profile 'digit'.*digits, study, tiny"):
+        profiles.resolve("digit", ROOT / "profiles")
+
+
+def test_a_study_does_not_overwrite_the_pipelines_parameters(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ReflowbenchError, match="profile study is a study, not for params.yaml: name its file by --out"):
+        profiles.write_profile("study", ROOT / "profiles")
+    assert not (tmp_path / "params.yaml").exists()

@@ -1,0 +1,86 @@
+"""Chains of a study: their own values go before the common ones, and are checked as those are."""
+
+import pytest
+
+from reflowbench import profiles
+from reflowbench.core import config
+from reflowbench.core.errors import ReflowbenchError
+from reflowbench.core.params import EvaluateParams, PairsParams, RoundParams
+from reflowbench.couplings.rca import RcaParams
+from reflowbench.couplings.shared import registry
+from tests.config.checks import check, put
+
+
+def test_a_chains_own_values_go_before_the_common_ones(study, tmp_path):
+    path = tmp_path / "params.yaml"
+    study["chains"]["rca_heun_3"] |= {"round": {"lr": 0.5}, "base": "ot"}
+    path.write_text(profiles.render(study))
+    assert config.load_group(PairsParams, path, "rca_heun_3").model_dump() == study["pairs"] | {"steps": 3}
+    assert config.load_group(RoundParams, path, "rca_heun_3").model_dump() == study["round"] | {"lr": 0.5}
+    own = registry.load_method_params("rca", "rca_heun_3", path)
+    assert type(own) is RcaParams and own.model_dump() == study["methods"]["rca"] | {"regenerate_every": 0}
+    # without a chain, or with one that has nothing of its own, the common values
+    for chain in (None, "rca_alpha_100"):
+        assert config.load_group(PairsParams, path, chain).model_dump() == study["pairs"]
+        assert config.load_group(RoundParams, path, chain).model_dump() == study["round"]
+        assert registry.load_method_params("rca", chain, path).model_dump() == study["methods"]["rca"]
+    assert config.load_group(EvaluateParams, path, "rca_heun_3").model_dump() == study["evaluate"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("chains.rca_ot.method", "rac", "chains.rca_ot.method = 'rac': input should be one of ['reflow', 'accumulate'"),
+        ("chains.rca_ot.base", "rca", "chains.rca_ot.base = 'rca': input should be 'independent' or 'ot'"),
+        ("chains.rca_ot.rounds", {}, "chains.rca_ot.rounds: unknown parameter; allowed here: base, method, pairs"),
+        ("chains.rca_ot", {"method": "rca", "base": "ot", "params": {}, "round": {}}, "chains.rca_ot.pairs: missing"),
+        (
+            "chains.Rca",
+            {"method": "rca", "base": "ot", "params": {}, "round": {}, "pairs": {}},
+            "chains.Rca.[key] = 'Rca': string should match pattern",
+        ),
+        (
+            "chains.rca_ot.params.lambda",
+            0.5,
+            "chains.rca_ot.params.lambda: unknown parameter; allowed here: assignment",
+        ),
+        ("chains.rca_ot.params.real_fraction", 1.5, "chains.rca_ot.params.real_fraction = 1.5: input should be less"),
+        ("chains.rca_ot.round.step", 5, "chains.rca_ot.round.step: unknown parameter; allowed here: batch, clip, ema"),
+        ("chains.rca_ot.round.times", "late", "chains.rca_ot.round.times = 'late': input should be 'uniform', 'u_sh"),
+        ("chains.rca_ot.pairs.steps", 0, "chains.rca_ot.pairs.steps = 0: input should be greater than or equal to 1"),
+        ("chains.rca_ot.pairs.step", 5, "chains.rca_ot.pairs.step: unknown parameter; allowed here: n, solver, steps"),
+        ("methods.rca.real_fraction", 1.5, "methods.rca.real_fraction = 1.5: input should be less than or equal to 1"),
+        ("grid.methods", ["rca", "rca_ot"], "grid.methods.0 = 'rca': input should be one of ['reflow', 'reflow_u_"),
+        ("grid.stages", {"reflow": ["reflow"]}, "grid.stages must be {} for methods ['reflow', "),
+    ],
+)
+def test_faults_of_a_study_are_named_with_what_is_allowed(study, path, value, message):
+    check(study)
+    put(study, path, value)
+    with pytest.raises(ReflowbenchError) as error:
+        check(study)
+    assert f"params.yaml: {message}" in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_chain_cannot_be_read_wrongly(study, tmp_path):
+    """The stages of a study read single groups: they name the chain's faults too."""
+    path = tmp_path / "params.yaml"
+    study["chains"]["rca"] = {"method": "rca", "base": "ot", "params": {}, "round": {}, "pairs": {"steps": 0}}
+    path.write_text(profiles.render(study))
+    with pytest.raises(ReflowbenchError, match=rf"{path}: chains.rca.pairs.steps = 0: input should be greater"):
+        config.load_group(PairsParams, path, "rca")
+    with pytest.raises(ReflowbenchError, match=rf"{path}: no chain 'rac' of method 'rca'; there are: reflow"):
+        registry.load_method_params("rca", "rac", path)
+
+
+def test_a_study_runs_its_chains_in_place_of_methods(study):
+    assert study["grid"]["methods"] == list(study["chains"]) and study["grid"]["stages"] == {}
+    assert study["grid"]["ks"] == [1, 2, 4] and [r["k"] for r in study["grid"]["rounds"]] == [1, 2, 3, 4]
+    assert study["chains"]["rca_from_ot"] == {
+        "method": "rca",
+        "base": "ot",
+        "params": {"regenerate_every": 0},
+        "round": {},
+        "pairs": {},
+    }

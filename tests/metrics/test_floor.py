@@ -1,0 +1,130 @@
+import numpy as np
+import pytest
+import torch
+
+from reflowbench.core.randomness import generator
+from reflowbench.metrics import floor as floor_module
+from reflowbench.metrics import neighbours
+from reflowbench.metrics.features.pixels import Pixels
+from reflowbench.metrics.floor import floor, real_spectrum
+from reflowbench.metrics.frechet import frechet_distance
+from reflowbench.metrics.kernel import KernelDistance
+from tests.metrics.test_reference import evaluate_params, image_set, trained_classifier
+
+SHAPE = (1, 4, 4)
+SPACES = ("classifier", "pixels")
+OF_ALL = ("frechet_distance", "frechet_distance_infinity")
+OF_PARTS = ("kernel_distance", *neighbours.METRICS)
+
+
+@pytest.fixture
+def heldout():
+    return image_set(10, SHAPE, seed=1)
+
+
+@pytest.fixture
+def classifier():
+    return trained_classifier(SHAPE)
+
+
+@pytest.fixture
+def measured(images, heldout, classifier):
+    def run(*networks, **changes):
+        networks = networks or (classifier, Pixels(SHAPE))
+        found = floor(images, heldout, networks, classifier, evaluate_params(**changes))
+        named = {(m.metric, m.features): m for m in found}
+        assert len(named) == len(found)
+        return named
+
+    return run
+
+
+def test_the_floor_is_measured_with_its_conditions(measured, images, heldout):
+    """Parts of 40 images as 30 samples are to 40 images: 17 and 23."""
+    first, again = measured(), measured()
+    assert first == again
+    expected = {(metric, space): 30 for metric in (*OF_ALL, "vendi_score") for space in SPACES}
+    expected |= {(metric, space): 17 for metric in OF_PARTS for space in SPACES}
+    expected |= {(metric, "classifier"): 30 for metric in ("class_score", "class_entropy", "missing_classes")}
+    expected |= {(metric, ""): 30 for metric in ("variance_ratio", "effective_rank", "near_duplicates")}
+    expected[("nearest_training_distance", "")] = 10
+    assert {name: m.n_samples for name, m in first.items()} == {
+        (f"{metric}_floor", space): n for (metric, space), n in expected.items()
+    }
+    assert all((m.solver, m.nfe) == ("", 0) for m in first.values())
+    nearest = torch.cdist(heldout.real, images.real).min(dim=1).values.median().item()
+    assert first["nearest_training_distance_floor", ""].value == pytest.approx(nearest)
+
+
+def test_every_floor_is_a_mean_over_repeats_with_its_error(measured, images):
+    """By hand: images with replacement against all, and one random part against the other."""
+    found = measured(floor_repeats=4)
+    pixels, draws, parts = images.real.double().numpy(), [], []
+    for repeat in range(4):
+        draw = generator(0, "floor", step=repeat)
+        draws.append(frechet_distance(pixels[torch.randint(40, (30,), generator=draw)], pixels))
+        order = torch.randperm(40, generator=draw)
+        parts.append(KernelDistance(pixels[order[17:]])(pixels[order[:17]]))
+    for metric, values in (("frechet_distance", draws), ("kernel_distance", parts)):
+        m = found[f"{metric}_floor", "pixels"]
+        assert (m.value, m.error) == pytest.approx((np.mean(values), np.std(values, ddof=1) / 2))
+    assert all(m.error is not None for m in found.values() if m.value is not None and m.n_samples != 10)
+
+
+def test_real_images_are_as_diverse_as_real_images(measured):
+    """All of them, in another order: the value of the reference itself, and no spread over repeats."""
+    found = measured(n_samples=1000)
+    whole = [m for m in found.values() if m.n_samples == 40 and m.value is not None]
+    assert {m.metric for m in whole} > {"variance_ratio_floor", "effective_rank_floor", "near_duplicates_floor"}
+    assert [m.error for m in whole] == pytest.approx([0] * len(whole), abs=1e-9)
+    assert found["variance_ratio_floor", ""].value == pytest.approx(1)
+    assert 1 < found["effective_rank_floor", ""].value < 16
+    assert found["near_duplicates_floor", ""].value <= 2 / 40  # below a quantile of 0.01: the nearest pair, if any
+
+
+def test_the_floor_is_that_of_samples_of_the_same_size(measured, images):
+    """Fewer samples have a higher floor of the biased distance; the unbiased one is about 0, whatever their number."""
+    space = Pixels(SHAPE)
+    many, few = ({m.metric: m for m in measured(space, n_samples=n, floor_repeats=30).values()} for n in (400, 10))
+    assert 0 < 5 * many["frechet_distance_floor"].value < few["frechet_distance_floor"].value
+    shifted = KernelDistance(space.features(images.real))(space.features((images.real + 0.5).clamp(-1, 1)))
+    for found in (many, few):
+        m = found["kernel_distance_floor"]
+        assert abs(m.value) < 4 * m.error < shifted / 3
+    assert abs(many["frechet_distance_infinity_floor"].value) < many["frechet_distance_floor"].value / 3
+
+
+def test_parts_of_one_law_are_near_each_other(measured):
+    found = measured(Pixels(SHAPE), floor_repeats=20)
+    for metric in neighbours.METRICS:
+        m = found[f"{metric}_floor", "pixels"]
+        assert 0.3 < m.value < 1.2 and 0 < m.error < 0.1
+
+
+@pytest.mark.parametrize(
+    ("change", "missing"),
+    [
+        ({"pca": 5}, {("frechet_distance", "classifier_pca5")}),
+        ({"pca": 16}, {("frechet_distance", "classifier_pca16")}),
+        ({"n_samples": 12}, {("frechet_distance_infinity", space) for space in SPACES}),
+        ({"neighbours": 20}, {(metric, space) for metric in neighbours.METRICS for space in SPACES}),
+    ],
+)
+def test_a_floor_that_cannot_be_computed_is_missing_with_the_reason(measured, change, missing):
+    found = measured(**({"n_samples": 80} | change))
+    without = {name: m for name, m in found.items() if m.value is None}
+    assert set(without) == {(f"{metric}_floor", space) for metric, space in missing}
+    assert all(m.missing and m.error is None for m in without.values())
+    assert len(found) == len(measured()) + 2 * ("pca" in change)
+
+
+def test_the_real_spectrum_is_that_of_the_images_at_grey_levels(images):
+    expected = torch.linalg.eigvalsh(images.real.double().T.cov()).flip(0)
+    assert real_spectrum(images) == pytest.approx(expected.tolist())
+
+
+def test_every_measured_metric_has_one_kind_of_floor(measured):
+    """None is left out and none is measured against two references."""
+    suffixed = {metric for metric, _ in measured()}
+    assert all(metric.endswith("_floor") for metric in suffixed)
+    assert set(floor_module._BIASED + floor_module._DISJOINT) <= {metric.removesuffix("_floor") for metric in suffixed}

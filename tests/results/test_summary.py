@@ -1,0 +1,70 @@
+"""The summary and the curves that DVC compares and plots."""
+
+import json
+import math
+
+import pytest
+
+from reflowbench.core.artifacts import write_json
+from reflowbench.core.evaluations import BASE
+from reflowbench.results.summary import fd_by_round, summarize
+from reflowbench.results.table import to_csv
+from tests.results.cells import FD, edit, grid, lose, results_of, write_cells
+
+
+def test_the_summary_and_the_curves(evaluations):
+    summary = summarize(results_of(evaluations), "test")
+    assert summary["reflow"][FD] == {"mean": 12.0, "half_width": 0.0}
+    assert summary["reflow"]["forward_evaluations_per_update"] == 3.0
+    assert summary["reflow"]["inversion_evaluations_per_update"] == 0.0
+    assert summary["rca"]["forward_evaluations_per_update"] == 3.0
+    assert summary["rca"]["inversion_evaluations_per_update"] == 1.5
+    assert summary["rca"]["frechet_distance_minus_reflow"]["mean"] == 0.0
+    assert "frechet_distance_minus_reflow" not in summary["reflow"]
+    assert summary["floor"] == {FD: 2.0}
+    assert summary["rca"]["variance_ratio"] == {"mean": 0.75, "half_width": 0.0}
+    assert summary["conditions"] == {"classifier_accuracy": 0.9, "rounds": 2, "seeds": 3, "nfe": 50}
+    assert fd_by_round(results_of(evaluations)).to_dict("list") == {
+        "round": [0, 1, 2], "reflow": [10, 11, 12], "rca": [10, 11, 12]}  # fmt: skip
+
+
+def test_the_summary_has_the_trend_and_the_verdict(tmp_path):
+    """FD grows by half a round, in few steps it falls; rca holds in many."""
+
+    def fd(method, seed, k, nfe):
+        return 16 * (0.5**k if nfe == 1 else 1.5**k if method == "reflow" else 1.0)
+
+    write_cells(tmp_path, fd)
+    summary = summarize(results_of(tmp_path), "test")
+    growth = summary["reflow"]["frechet_distance_log_growth_per_round"]
+    assert growth["mean"] == pytest.approx(math.log(1.5), rel=1e-5) and growth["half_width"] == pytest.approx(
+        0, abs=1e-9
+    )
+    assert (summary["reflow"]["verdict"], summary["rca"]["verdict"]) == ("collapses", "holds")
+    assert summary["reflow"]["frechet_distance_nfe1"]["mean"] == 4.0
+    assert summary["base"][FD]["mean"] == summary["base"]["frechet_distance_nfe1"]["mean"] == 16.0
+    assert summary["rca"]["frechet_distance_minus_reflow"]["mean"] == -20.0
+
+
+def test_missing_values_are_null_in_the_summary_and_empty_in_the_curves(evaluations, tmp_path):
+    lose(evaluations, "rca", 1, 2, [FD])
+    lose(evaluations, BASE, 0, 0, ["variance_ratio"])
+    edit(evaluations, BASE, 0, 0, lambda cell: [row.update(value=None) for row in cell["measurements"]
+                                                if row["metric"] == f"{FD}_floor"])  # fmt: skip
+    results = results_of(evaluations)
+    summary = summarize(results, "test")
+    nothing = {"mean": None, "half_width": None}
+    names = (FD, f"{FD}_nfe1", f"{FD}_log_growth_per_round", f"{FD}_minus_reflow")
+    assert all(summary["rca"][name] == nothing for name in names)
+    assert summary["rca"]["verdict"] == "undecided" and summary["rca"]["variance_ratio"]["mean"] == 0.75
+    assert summary["base"]["variance_ratio"] == nothing and summary["floor"] == {FD: None}
+    assert summary["reflow"][FD]["mean"] == 12.0
+    write_json(tmp_path / "summary.json", summary)  # refuses NaN
+    assert json.loads((tmp_path / "summary.json").read_text()) == summary
+    assert to_csv(fd_by_round(results)).splitlines() == ["round,reflow,rca", "0,10,10", "1,11,11", "2,12,"]
+
+
+def test_a_single_seed_has_no_interval(evaluations):
+    summary = summarize(results_of(evaluations, grid(seeds=[1])), "test")
+    assert summary["reflow"][FD] == {"mean": 12.0, "half_width": None}
+    assert summary["reflow"]["verdict"] == "undecided" and summary["conditions"]["seeds"] == 1

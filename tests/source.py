@@ -1,0 +1,134 @@
+"""What the code imports, calls and reads, from its source: for the tests of the DAG."""
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+from reflowbench.couplings.shared import registry
+from tests.conftest import ROOT
+
+SRC = ROOT / "src"
+COUPLINGS = SRC / "reflowbench/couplings"
+
+
+def module_file(name):
+    """File of a module of ours, or None for other modules."""
+    parts = name.split(".")
+    base = {"reflowbench": SRC, "stages": ROOT}.get(parts[0])
+    if base is None:
+        return None
+    path = base.joinpath(*parts)
+    return next((p for p in (path.with_suffix(".py"), path / "__init__.py") if p.exists()), None)
+
+
+@cache
+def tree_of(path):
+    return ast.parse(path.read_text())
+
+
+@cache
+def imports(path):
+    """Files of ours that a file imports anywhere, functions included."""
+    found = []
+    for node in ast.walk(tree_of(path)):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        found += filter(None, map(module_file, names))
+    return found
+
+
+def packages(path):
+    """The __init__ files that Python runs before a file of ours, if they do more than document."""
+    for folder in path.parents:
+        init = folder / "__init__.py"
+        if folder in (SRC, ROOT):
+            return
+        # The face of the package holds a docstring and the version only.
+        if init.exists() and init != SRC / "reflowbench/__init__.py" and len(tree_of(init).body) > 1:
+            yield init
+
+
+@cache
+def calls(path):
+    """Calls of a file, by the text of what is called."""
+    return [(ast.unparse(node.func), node) for node in ast.walk(tree_of(path)) if isinstance(node, ast.Call)]
+
+
+def methods_loaded(path, method):
+    """Files of methods that a stage script imports by name: that of its `--method`, or all that it checks."""
+    called = {name for name, _ in calls(path) if name.startswith("registry.")}
+    loading = {"registry.load", "registry.load_method_params"}
+    assert called <= loading | {"registry.check", "registry.names", "registry.build"}  # build: that of the networks
+    if "registry.check" in called:
+        return [COUPLINGS / f"{name}.py" for name in registry.names()]
+    return [COUPLINGS / f"{method}.py"] if called & loading else []
+
+
+@cache
+def reached(path, method):
+    found, todo = set(), [path]
+    while todo:
+        current = todo.pop()
+        if current not in found:
+            found.add(current)
+            todo += [*imports(current), *packages(current)]
+            if current.parent == ROOT / "stages":
+                todo += methods_loaded(current, method)
+    face = {Path("src/reflowbench/__init__.py"), Path("stages/__init__.py")}
+    return {p.relative_to(ROOT) for p in found} - face
+
+
+def grid_keys_read(path):
+    """Keys of the grid that a script reads one by one; none if it hands the grid on as a whole."""
+    tree = tree_of(path)
+    keys, whole = set(), False
+    parents = {child: parent for parent in ast.walk(tree) for child in ast.iter_child_nodes(parent)}
+    for node in ast.walk(tree):
+        loads = isinstance(node, ast.Call) and ast.unparse(node).startswith("load_group(GridParams")
+        if loads or (isinstance(node, ast.Name) and node.id == "grid" and isinstance(node.ctx, ast.Load)):
+            parent = parents[node]
+            if isinstance(parent, ast.Attribute):
+                keys.add(f"grid.{parent.attr}")
+            elif not isinstance(parent, ast.Assign):
+                whole = True
+    return {"grid"} if whole else keys
+
+
+def own_groups(path):
+    """Groups that a script reads from a parameter file of its own, with the argument that names the file.
+
+    All are read like `parse(GansParams, read_yaml(args.params).get("gans"), "gans.", str(args.params))`.
+    """
+    found = []
+    for name, call in calls(path):
+        if name == "parse":
+            text = ast.unparse(call)
+            match = re.fullmatch(
+                r"parse\(\w+, read_yaml\(args\.(\w+)\)\.get\('(\w+)'\), '\2\.', str\(args\.\1\)\)", text
+            )
+            assert match, f"{path}: {text}"
+            found.append(match.groups())
+    assert len(found) == [name for name, _ in calls(path)].count("read_yaml"), path
+    return found
+
+
+def loaded(path):
+    """Classes that a script gives to load_group, by itself or by the scripts that it runs."""
+    own = {ast.unparse(call.args[0]) for name, call in calls(path) if name == "load_group"}
+    scripts = [
+        file for file in imports(path) if file.parent == ROOT / "stages" and file.stem not in ("__init__", path.stem)
+    ]
+    return own.union(*map(loaded, scripts))
+
+
+def uses_of_params(path):
+    """What a script does with the whole parameter file, which it calls `params`."""
+    nodes = list(ast.walk(tree_of(path)))
+    uses = [n for n in nodes if isinstance(n, ast.Name) and n.id == "params" and isinstance(n.ctx, ast.Load)]
+    attributes = [n.attr for n in nodes if isinstance(n, ast.Attribute) and n.value in uses]
+    return attributes + ["the whole"] * (len(uses) - len(attributes))

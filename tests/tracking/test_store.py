@@ -1,0 +1,83 @@
+"""The store: where it is, what is known of it without MLflow, and what is said when it fails."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from reflowbench.core.errors import ReflowbenchError
+from reflowbench.tracking.lock import read_lock, state_hash
+from reflowbench.tracking.store import Store
+from reflowbench.tracking.sync import sync, sync_if_changed
+from tests.conftest import ROOT
+from tests.tracking.made import Content, entries, mirror, write_lock
+
+
+def test_unchanged_state_is_told_without_mlflow(workspace):
+    assert "new runs" in sync_if_changed()
+    code = "import sys; from reflowbench.tracking.sync import sync_if_changed as sync; print(sync())"
+    code += "; assert 'mlflow' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("MLflow is up to date")
+    store, state = Store.locate(workspace), state_hash(read_lock(workspace / "dvc.lock"))
+    assert store.holds(state)
+    assert not store.holds("other")
+    assert not Store("http://127.0.0.1:1", workspace).holds(state)
+    (workspace / "mlflow.db").unlink()
+    assert not store.holds(state)
+
+
+def test_stage_writes_the_same_receipt_wherever_it_runs(workspace):
+    receipt = workspace / "runs/track/receipt.json"
+    command = [sys.executable, "-m", "stages.track", "--receipt", str(receipt)]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True
+    )
+    assert "INFO" not in done.stdout + done.stderr
+    lock = read_lock(workspace / "dvc.lock")
+    assert json.loads(receipt.read_text()) == {"stage_runs": len(lock), "state": state_hash(lock)}
+    # Inside `dvc repro` the lock has no entry for the stage itself, afterwards it has.
+    write_lock(workspace, {**entries(workspace), "track": {"cmd": "python -m stages.track"}})
+    assert sync().created == 0
+
+
+def test_store_is_in_the_repository_when_dvc_runs_in_a_copy(bare, monkeypatch, tmp_path):
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    assert Store.locate(bare).uri == f"sqlite:///{tmp_path}/mlflow.db"
+
+
+def test_unreachable_server(bare, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:1")
+    with pytest.raises(ReflowbenchError, match=r"No result is lost.*MLFLOW_TRACKING_URI") as caught:
+        sync()
+    assert "secret" not in str(caught.value)
+
+
+def test_silent_server(bare, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.getsockname()[1]}")
+        with pytest.raises(ReflowbenchError, match="No result is lost"):
+            sync()
+
+
+def test_killed_while_the_schema_is_made(bare, monkeypatch):
+    def killed(self, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mirror().MlflowClient, "search_experiments", killed)
+        with pytest.raises(KeyboardInterrupt):
+            sync()
+    assert not list(bare.glob("*mlflow.db*"))
+
+
+def test_deleted_experiment(workspace):
+    sync()
+    client = Content(workspace).client
+    client.delete_experiment(client.get_experiment_by_name("reflowbench").experiment_id)
+    with pytest.raises(ReflowbenchError, match="mlflow experiments restore"):
+        sync()
