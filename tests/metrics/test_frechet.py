@@ -46,7 +46,7 @@ def test_it_is_defined_for_a_collapsed_model():
 
 @pytest.mark.parametrize("n", [0, 1])
 def test_fewer_than_two_samples_have_no_distance(n):
-    with pytest.raises(UndefinedError, match=f"at least 2 samples, not {n}"):
+    with pytest.raises(UndefinedError, match=f"at least 2 images, not {n}"):
         FrechetDistance(white(50, 2))(np.zeros((n, 2)))
 
 
