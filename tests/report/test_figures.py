@@ -42,9 +42,10 @@ def test_the_report_stage_draws_every_figure_that_its_page_shows(evaluations, tm
     deps = yaml.safe_load((ROOT / pipeline).read_text())["stages"]["report"]["deps"]
     tables = {"results": results_of(evaluations).table, "paired": paired_of(evaluations)}
     tables["spectra"] = spectra_of(evaluations)
-    assert {Path(dep).stem for dep in deps if dep.endswith(".csv")} == set(tables)
-    for name, table in tables.items():
-        write_text(tmp_path / "made" / f"{name}.csv", to_csv(table))
+    read = {Path(dep).stem for dep in deps if dep.endswith(".csv")}
+    assert read == ({"results"} if "study" in pipeline else set(tables))
+    for name in read:
+        write_text(tmp_path / "made" / f"{name}.csv", to_csv(tables[name]))
     params = (ROOT / pipeline).with_name("params.yaml")
     shared = {"results": tmp_path / "made", "evaluations": evaluations, "out": tmp_path / "out"}
     report.main(argparse.Namespace(**shared, params=params))

@@ -49,7 +49,7 @@ def spectrum(results: Results, spectra: pd.DataFrame) -> Any:
     last = results.rounds[-1]
     figure, axes = one_axes()
     real = spectra["real"].to_numpy()
-    kept = np.cumsum(real) <= SHOWN * real.sum()
+    kept = np.cumsum(real) - real < SHOWN * real.sum()
     index = np.arange(1, kept.sum() + 1)
     axes.axhline(1.0, color="0.4", linestyle=":", linewidth=1, label="real images")
     models = [(f"{results.methods[0]}_k0", "base (k = 0)", "0.4", "--")]
