@@ -1,7 +1,6 @@
 """control_gans: mode metrics on GANs that lose modes and on Reflow beside them."""
 
 import argparse
-import tempfile
 from pathlib import Path
 
 from reflowbench.controls.gans.flows import ReflowChain
@@ -9,12 +8,12 @@ from reflowbench.controls.gans.gan import GanTrainer
 from reflowbench.controls.gans.mixtures import Mixture, mixture
 from reflowbench.controls.gans.params import GansParams
 from reflowbench.controls.gans.report import Collected, write_report
+from reflowbench.core.artifacts import scratch_folder
 from reflowbench.core.config import parse, read_yaml
 from reflowbench.core.randomness import generator
 from reflowbench.core.stage import drive, run_stage, set_threads
 
 GROUPS = ()  # of params.yaml: none; the group `gans` is in a file of its own
-SCRATCH = Path(".scratch")
 
 
 def run_mixture(truth: Mixture, params: GansParams, scratch: Path, collected: Collected) -> None:
@@ -41,10 +40,9 @@ def main(args: argparse.Namespace) -> None:
     set_threads()
     params = parse(GansParams, read_yaml(args.params).get("gans"), "gans.", str(args.params))
     collected = Collected([], {})
-    SCRATCH.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=SCRATCH) as scratch:
+    with scratch_folder() as scratch:
         for name in params.mixtures:
-            run_mixture(mixture(name), params, Path(scratch), collected)
+            run_mixture(mixture(name), params, scratch, collected)
     write_report(collected, params, args.table, args.report, args.figure)
 
 

@@ -12,7 +12,7 @@ from reflowbench.metrics.floor import floor
 from reflowbench.metrics.inversion import NOISE_LAW, invert_and_return, noise_law, reconstruction_error
 from reflowbench.metrics.reference import Reference
 from reflowbench.metrics.straightness import sample_with_geometry
-from tests.metrics.test_reference import evaluate_params, image_set, trained_classifier
+from tests.metrics.test_reference import evaluate_params
 
 SHAPE = (1, 4, 4)
 SPACES = ("classifier", "pixels")
@@ -23,16 +23,6 @@ OF_IMAGES = ("variance_ratio", "effective_rank", "near_duplicates")
 OF_CLASSES = ("class_score", "class_entropy", "missing_classes")
 GEOMETRY, MEMORIZATION = ("straightness", "total_curvature"), ("nearest_training_distance", "closer_to_training")
 INVERSION = ("reconstruction_error_real", "reconstruction_error_synthetic", *NOISE_LAW)
-
-
-@pytest.fixture
-def heldout():
-    return image_set(10, SHAPE, seed=1)
-
-
-@pytest.fixture
-def classifier():
-    return trained_classifier(SHAPE)
 
 
 def evaluation_of(velocity, images, heldout, classifier, seed=0, **changes):

@@ -9,22 +9,12 @@ from reflowbench.metrics.features.pixels import Pixels
 from reflowbench.metrics.floor import floor, real_spectrum
 from reflowbench.metrics.frechet import frechet_distance
 from reflowbench.metrics.kernel import KernelDistance
-from tests.metrics.test_reference import evaluate_params, image_set, trained_classifier
+from tests.metrics.test_reference import evaluate_params
 
 SHAPE = (1, 4, 4)
 SPACES = ("classifier", "pixels")
 OF_ALL = ("frechet_distance", "frechet_distance_infinity")
 OF_PARTS = ("kernel_distance", *neighbours.METRICS)
-
-
-@pytest.fixture
-def heldout():
-    return image_set(10, SHAPE, seed=1)
-
-
-@pytest.fixture
-def classifier():
-    return trained_classifier(SHAPE)
 
 
 @pytest.fixture

@@ -74,15 +74,6 @@ def test_the_headline_is_the_first_feature_space(evaluations):
     assert (results.table["features"] == "pixels").sum() > 100
 
 
-def test_the_sampling_error_is_the_root_mean_square_over_seeds(evaluations):
-    errors = {0: 3.0, 1: 4.0, 2: 5.0}
-    for seed, error in errors.items():
-        edit(evaluations, "rca", seed, 2, lambda cell, e=error: [row.update(error=e) for row in cell["measurements"]])
-    results = results_of(evaluations)
-    assert results.sampling_error("rca", 2, FD, 50) == pytest.approx((50 / 3) ** 0.5)
-    assert math.isnan(results.sampling_error("rca", 1, "coverage", 50)), "there is none"
-
-
 def test_what_the_solvers_are(evaluations):
     results = results_of(evaluations)
     assert (results.nfes, results.solver, results.rounds, results.seeds) == ([1, 50], "euler", [0, 1, 2], [0, 1, 2])

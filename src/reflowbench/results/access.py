@@ -42,14 +42,16 @@ class Results:
     @property
     def nfes(self) -> list[int]:
         """NFE values of the fixed-step solver's samples, ascending."""
-        fixed = self.table[(self.table["metric"] == "frechet_distance") & (self.table["solver"] != ADAPTIVE)]
-        return sorted(int(nfe) for nfe in fixed["nfe"].unique())
+        return sorted(int(nfe) for nfe in self._fixed["nfe"].unique())
 
     @property
     def solver(self) -> str:
         """The fixed-step solver."""
-        samples = self.table[(self.table["metric"] == "frechet_distance") & (self.table["solver"] != ADAPTIVE)]
-        return str(samples["solver"].iloc[0])
+        return str(self._fixed["solver"].iloc[0])
+
+    @property
+    def _fixed(self) -> pd.DataFrame:
+        return self.table[(self.table["metric"] == "frechet_distance") & (self.table["solver"] != ADAPTIVE)]
 
     def headline(self, metric: str) -> pd.DataFrame:
         """Rows of a metric in the first of its feature spaces (`evaluate.features`)."""
@@ -61,7 +63,7 @@ class Results:
         row = self.headline(metric).iloc[0]
         return str(row["features"]), int(row["n_samples"])
 
-    def per_seed(self, method: str, k: int, metric: str, nfe: int | None = None, column: str = "value") -> list[float]:
+    def per_seed(self, method: str, k: int, metric: str, nfe: int | None = None) -> list[float]:
         """One value per seed.
 
         Args:
@@ -69,7 +71,6 @@ class Results:
             k: Round.
             metric: Metric.
             nfe: NFE of the fixed-step solver; None for a metric without one; -1 for the adaptive solver.
-            column: `value`, or `error` for the standard error over samples.
 
         Returns:
             Values in the order of `seeds`; NaN where one could not be computed.
@@ -80,18 +81,13 @@ class Results:
             cell = cell[cell["solver"] == ADAPTIVE]
         elif nfe is not None:
             cell = cell[(cell["solver"] == self.solver) & (cell["nfe"] == nfe)]
-        return [float(value) for value in cell.sort_values("seed")[column]]
+        return [float(value) for value in cell.sort_values("seed")["value"]]
 
     def adaptive_nfe(self, method: str, k: int) -> float:
         """Mean NFE over seeds that the adaptive solver took; NaN if it failed in one."""
         t = self.table
         rows = t[(t["method"] == method) & (t["round"] == k) & (t["solver"] == ADAPTIVE)]
         return float(rows["nfe"].where(rows["nfe"] > 0).mean(skipna=False))
-
-    def sampling_error(self, method: str, k: int, metric: str, nfe: int | None = None) -> float:
-        """Standard error over samples within a seed, root mean square over seeds; NaN if there is none."""
-        errors = self.per_seed(method, k, metric, nfe, "error")
-        return math.sqrt(sum(e * e for e in errors) / len(errors))
 
     def over_seeds(self, method: str, k: int, metric: str, nfe: int | None = None) -> Interval:
         """Mean and interval over seeds of one cell."""

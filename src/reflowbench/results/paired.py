@@ -8,12 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from reflowbench.core.artifacts import read_json
-from reflowbench.core.evaluations import METRICS_FILE
 from reflowbench.core.jackknife import jackknife_error
 from reflowbench.core.params import GridParams
 from reflowbench.results.access import BASELINE, Results
-from reflowbench.results.table import Cell, folder_of
+from reflowbench.results.table import Cell, read_cell
 
 TRANSPORT = "ot"
 REFERENCES = (BASELINE, TRANSPORT, "keep_training", "ot_dataset_chunk")
@@ -39,7 +37,7 @@ def paired(results: Results, grid: GridParams, evaluations: Path, bases: Mapping
     """
     last, features = results.rounds[-1], results.conditions("frechet_distance")[0]
     left_out = {
-        (method, seed): read_json(folder_of(Cell(method, seed, last), evaluations, bases) / METRICS_FILE)["left_out"]
+        (method, seed): read_cell(Cell(method, seed, last), evaluations, bases)["left_out"]
         for method in grid.methods
         for seed in grid.seeds
     }

@@ -8,11 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from reflowbench.core.artifacts import read_json
-from reflowbench.core.evaluations import METRICS_FILE
 from reflowbench.core.params import GridParams
 from reflowbench.results.access import Results
-from reflowbench.results.table import Cell, folder_of
+from reflowbench.results.table import Cell, read_cell
 
 
 def spectra(results: Results, grid: GridParams, evaluations: Path, bases: Mapping[str, str]) -> pd.DataFrame:
@@ -28,14 +26,10 @@ def spectra(results: Results, grid: GridParams, evaluations: Path, bases: Mappin
         One row per index (descending eigenvalues, from 0), a column per method and round: mean over seeds.
     """
     columns: dict[str, list[float]] = {}
-    first = read_json(folder_of(Cell(grid.methods[0], grid.seeds[0], 0), evaluations, bases) / METRICS_FILE)
-    columns["real"] = first["real_spectrum"]
+    columns["real"] = read_cell(Cell(grid.methods[0], grid.seeds[0], 0), evaluations, bases)["real_spectrum"]
     for method in grid.methods:
         for k in results.rounds:
-            found = [
-                read_json(folder_of(Cell(method, seed, k), evaluations, bases) / METRICS_FILE)["spectrum"]
-                for seed in grid.seeds
-            ]
+            found = [read_cell(Cell(method, seed, k), evaluations, bases)["spectrum"] for seed in grid.seeds]
             if all(found):
                 columns[f"{method}_k{k}"] = np.mean(found, axis=0).tolist()
     return pd.DataFrame(columns).rename_axis("index").reset_index()

@@ -38,6 +38,11 @@ def folder_of(cell: Cell, evaluations: Path, bases: Mapping[str, str]) -> Path:
     return cell_folder(evaluations, cell.method if cell.k else bases.get(cell.method, BASE), cell.seed, cell.k)
 
 
+def read_cell(cell: Cell, evaluations: Path, bases: Mapping[str, str]) -> Any:
+    """What the evaluation of a model wrote, whole."""
+    return read_json(folder_of(cell, evaluations, bases) / METRICS_FILE)
+
+
 def gather(
     evaluations: Path, grid: GridParams, profile: str, bases: Mapping[str, str]
 ) -> tuple[pd.DataFrame, list[str]]:
