@@ -41,7 +41,7 @@ def main(args: argparse.Namespace) -> None:
     )
     figures = args.out / "figures"
     if params.chains:
-        write_overview(results, figures)
+        write_overview(results, study.bases(results, settings), figures)
         page = study.render(results, settings)
     else:
         spectra, paired = (pd.read_csv(args.results / f"{name}.csv") for name in ("spectra", "paired"))

@@ -49,6 +49,8 @@ from tests.config.checks import check, put
             "methods.ot.potential.step: unknown parameter; allowed here: batch, lr, steps",
         ),
         ("methods.reflow.lr", 0.1, "methods.reflow.lr: unknown parameter; allowed here: none"),
+        ("methods.ocar.replay", 5, "methods.ocar.replay = 5: must divide round.batch = 256, since that share of the"),
+        ("round.batch", 254, "methods.ocar.replay = 4: must divide round.batch = 254, since that share of the batch"),
         ("methods.rac", {}, "methods.rac: no such method; there are: accumulate, conic, fresh"),
         ("round.steps", 3.5, "round.steps = 3.5: input should be a valid integer"),
         ("round.steps", True, "round.steps = True: input should be a valid integer"),

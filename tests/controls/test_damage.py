@@ -139,10 +139,29 @@ def test_a_metric_moves_beyond_its_interval_and_the_spread_of_real_images():
     assert change(0.0, name="noisy", row=unsure).verdict == "not asserted"
 
 
-def test_a_missing_value_is_never_as_expected():
-    row = ("missing_classes", "classifier")
-    assert EXPECTED["none"][row] == "same"
-    assert change(math.nan, None, name="none", row=row).verdict == "not as expected"
+def test_a_missing_value_is_never_as_expected_and_is_shown():
+    """Neither unchanged, which would be blind, nor better; also of the undamaged samples, hence of every damage."""
+    lost = ("missing_classes", "classifier")
+    assert EXPECTED["none"][lost] == "same"
+    made = [
+        change(*((math.nan, None) if row == lost or name == "noisy" else (0.0, 0.1)), name=name, row=row)
+        for name in DAMAGES
+        for row in ROWS
+    ]
+    made = [dataclasses.replace(c, undamaged=math.nan, spread=math.nan) if c.row == lost else c for c in made]
+    for c in made:
+        missing = c.row == lost or c.damage == "noisy"
+        assert (c.moved == "missing") == missing and not (missing and c.verdict == "as expected")
+    text = report.markdown(made, PARAMS)
+    assert "| missing_classes | missing | " + "missing | " * (len(DAMAGES) - 1) + "missing |\n" in text
+    assert "- `blurred` is not seen by frechet" in text and "closer_to_training; missing: missing_classes.\n" in text
+    assert (
+        "- `noisy` is not seen by none; missing: frechet" in text
+        and "\n`missing`: could not be computed in every split" in text
+    )
+    assert "; missing_classes of none should be same; " in text
+    assert "none,missing_classes,classifier,,,,,missing,same,not as expected\n" in report.to_csv(made)
+    assert "nan" not in text + report.to_csv(made)
 
 
 def test_every_damage_has_an_expectation_for_every_metric():

@@ -8,6 +8,7 @@ import torch
 
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.flow.solvers import solve
+from reflowbench.core.randomness import noise
 from reflowbench.couplings.conic import slerp
 from reflowbench.couplings.shared.base import Networks
 from reflowbench.pairs.generate import synthetic_pairs
@@ -102,6 +103,15 @@ def test_rca_ot_with_several_noises_uses_them(inputs, images, networks):
     x0, x1 = (torch.cat(parts) for parts in zip(*(coupling.batch(step, networks) for step in range(40)), strict=True))
     counts = [len(torch.unique(x0[image_index(x1, images) == i], dim=0)) for i in range(40)]
     assert max(counts) == 4 and min(counts) >= 3
+
+
+def test_semidiscrete_rca_ot_draws_no_inverted_pair_that_it_would_replace(inputs, images, networks, monkeypatch):
+    coupling = make("rca_ot", inputs, assignment="semidiscrete", real_fraction=0.5)
+    monkeypatch.setattr(coupling._inverted, "draw", None)
+    for step in range(3):  # also where they are rebuilt
+        x0, x1 = coupling.batch(step, networks)
+        assert torch.equal(x0[12:], noise(5, "rca_ot noise", 2, range(step * 24, step * 24 + 12), 16))
+        assert real_rows(x1, images).tolist() == [False] * 12 + [True] * 12
 
 
 @pytest.mark.parametrize("assignment", ["minibatch", "dataset", "semidiscrete"])

@@ -78,7 +78,7 @@ def test_any_time_grid(solver, backward):
         assert end == pytest.approx(
             sign * sum(t * (b - a) for t, (a, b) in zip(start, itertools.pairwise(grid), strict=True))
         )
-        assert seen == pytest.approx(start[::-1] if backward else start)
+        assert seen == (start[::-1] if backward else start), "as exact as the states"
     else:
         assert end == pytest.approx(-0.5 if backward else 0.5)
     equal = [0.0, 0.25, 0.5, 0.75, 1.0]

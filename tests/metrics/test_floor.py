@@ -1,10 +1,14 @@
+from collections import Counter
+from functools import partialmethod
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from reflowbench.core.randomness import generator
+from reflowbench.metrics import families, neighbours, reference
 from reflowbench.metrics import floor as floor_module
-from reflowbench.metrics import neighbours
 from reflowbench.metrics.features.pixels import Pixels
 from reflowbench.metrics.floor import floor, real_spectrum
 from reflowbench.metrics.frechet import frechet_distance
@@ -111,6 +115,28 @@ def test_a_floor_that_cannot_be_computed_is_missing_with_the_reason(measured, ch
 def test_the_real_spectrum_is_that_of_the_images_at_grey_levels(images):
     expected = torch.linalg.eigvalsh(images.real.double().T.cov()).flip(0)
     assert real_spectrum(images) == pytest.approx(expected.tolist())
+
+
+def test_only_what_is_kept_is_computed(measured, monkeypatch):
+    """Each family once in a repeat, with the values that it has among all others."""
+    plain, computed = measured(), Counter()
+
+    def counted(family, groups):
+        computed[tuple(family.names), family.features] += 1
+        return families.measure(family, groups)
+
+    monkeypatch.setattr(reference, "families", SimpleNamespace(measure=counted, missing=families.missing))
+    found = measured()
+    assert set(computed.values()) == {3} and found == plain
+    assert {f"{name}_floor" for names, _ in computed for name in names} < {metric for metric, _ in found}
+    monkeypatch.setattr(reference.Reference, "measure", partialmethod(everything, reference.Reference.measure))
+    assert measured() == plain
+
+
+def everything(self, measure, images, wanted, **options):
+    """All metrics are computed and those that are not wanted thrown away."""
+    scores = measure(self, images, **options)
+    return reference.Scores([m for m in scores.measurements if wanted(m.metric)])
 
 
 def test_every_measured_metric_has_one_kind_of_floor(measured):

@@ -73,6 +73,23 @@ def test_one_step_is_straight():
         assert value.abs().max() < 1e-12 and (curvature == 0).all()
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("steps", [1, 4])
+def test_a_trajectory_that_is_not_finite_is_neither_straight_nor_curved(value, steps):
+    """From its first step or its last on; the others keep their values."""
+
+    def field(x, t, when):
+        moved = rotation(2.0)(x, t)
+        return moved.index_put((torch.tensor(3), torch.tensor(0)), torch.tensor(value).double()) if t >= when else moved
+
+    whole = sample_with_geometry(rotation(2.0), starts(), "euler", steps)
+    for when in (0, 1 - 1 / steps):
+        broken = sample_with_geometry(lambda x, t, when=when: field(x, t, when), starts(), "euler", steps)
+        for ours, theirs in zip(broken[1:], whole[1:], strict=True):
+            assert not ours[3].isfinite() and torch.equal(ours[torch.arange(20) != 3], theirs[torch.arange(20) != 3])
+        assert broken[2][3].isnan()
+
+
 def test_curvature_counts_direction_alone():
     """A change of speed is not straight, and curves nothing; a turn back curves by pi."""
     faster = lambda x, t: (1 + 3 * t[:, None]) * torch.ones_like(x)  # noqa: E731

@@ -12,13 +12,14 @@ from matplotlib import pyplot
 from reflowbench.core.artifacts import write_text
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.evaluations import BASE, SAMPLES_FILE, cell_folder
-from reflowbench.report import diversity
-from reflowbench.report.figures import write_figures, write_overview
+from reflowbench.report import diversity, study
+from reflowbench.report.figures import overview, write_figures, write_overview
+from reflowbench.results.access import Results
 from reflowbench.results.table import to_csv
 from stages import report
 from tests.conftest import ROOT
-from tests.report.made import page_of, paired_of, spectra_of
-from tests.results.cells import SEEDS, edit, results_of
+from tests.report.made import page_of, paired_of, settings, spectra_of
+from tests.results.cells import SEEDS, edit, results_of, write_cells
 
 
 def contents(folder):
@@ -64,8 +65,24 @@ def test_a_study_has_one_figure_for_all_its_chains(evaluations, tmp_path):
     """It needs no samples."""
     for path in evaluations.rglob(SAMPLES_FILE):
         path.unlink()
-    write_overview(results_of(evaluations), tmp_path / "figures")
+    write_overview(results_of(evaluations), {"base": "reflow"}, tmp_path / "figures")
     assert list(contents(tmp_path / "figures")) == ["overview.png"]
+
+
+def test_the_overview_has_a_line_for_each_kind_of_base(tmp_path):
+    """Whatever chain comes first, and only for those that a chain started from."""
+    write_cells(tmp_path, lambda method, seed, k, nfe: 10 + nfe / 50)
+    results = results_of(tmp_path)
+    table = results.table
+    from_ot = (table["method"] == "rca") & (table["round"] == 0) & (table["metric"] == "frechet_distance")
+    results = Results(table.assign(value=table["value"] + 7 * from_ot))
+    blocks = {"reflow": {"base": "independent"}, "rca": {"base": "ot"}}
+    panels = drawn(overview(results, study.bases(results, settings(blocks))))
+    for panel, fd in zip(panels, (11, 10.02), strict=True):
+        bases = {label: points[0][0] for label, points in panel.items() if label.startswith("base")}
+        assert bases == pytest.approx({"base (independent)": fd, "base (ot)": fd + 7})
+    alone = study.bases(results, settings(blocks | {"rca": {"base": "independent"}}))
+    assert alone == {"base (independent)": "reflow"}
 
 
 def drawn(figure):

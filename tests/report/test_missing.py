@@ -138,7 +138,7 @@ def test_reasons_are_told_apart_and_long_lists_are_cut(evaluations):
     lose(evaluations, BASE, 0, 0, ["recall"], "reason one")
     lose(evaluations, "rca", 1, 1, ["recall"], "reason two")
     assert section(page_of(evaluations), "Missing values").strip().splitlines() == [
-        "- recall (18 values; rca k = 0, rca k = 1, rca k = 2, reflow k = 0 and 2 more): reason one",
+        "- recall (15 values; base, rca k = 1, rca k = 2, reflow k = 1 and 1 more): reason one",
         "- recall (3 values; rca k = 1): reason two",
     ]
 
@@ -149,7 +149,7 @@ def test_a_missing_floor_is_said_to_be_missing(evaluations):
     page = page_of(evaluations)
     real = rows(section(page, "All metrics at NFE 50\n"))["real images"]
     assert [name for name, cell in zip(METRICS, real, strict=True) if cell == "missing"] == ["recall"]
-    assert section(page, "Missing values").strip() == "- recall_floor (6 values; rca k = 0, reflow k = 0): too few"
+    assert section(page, "Missing values").strip() == "- recall_floor (3 values; base): too few"
 
 
 def test_the_tables_of_the_stage_hold_empty_cells(evaluations, run):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reflowbench.couplings.shared.online import Online, OnlineParams
+from reflowbench.couplings.shared.online import Online, OnlineParams, replay_fault
 from reflowbench.couplings.shared.registry import Method
 
 
@@ -14,4 +14,4 @@ class Ocar(Online):
     """int(lambda * B) real images inverted and the rest synthetic, both by the reverse and forward ODE."""
 
 
-METHOD = Method(OcarParams, Ocar)
+METHOD = Method(OcarParams, Ocar, batch_fault=replay_fault)

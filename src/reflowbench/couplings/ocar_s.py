@@ -13,7 +13,7 @@ from reflowbench.core.flow.sde import SdeKind, reverse_sde
 from reflowbench.core.flow.solvers import solve
 from reflowbench.core.randomness import noise
 from reflowbench.couplings.shared.base import Inputs, Pairs
-from reflowbench.couplings.shared.online import Online, OnlineParams
+from reflowbench.couplings.shared.online import Online, OnlineParams, replay_fault
 from reflowbench.couplings.shared.registry import Method
 
 
@@ -46,4 +46,4 @@ class OcarS(Online):
         return made, reverse_sde(velocity, images, steps, normals, p.noise_scale, p.jitter, p.sde)
 
 
-METHOD = Method(OcarSParams, OcarS)
+METHOD = Method(OcarSParams, OcarS, batch_fault=replay_fault)

@@ -9,8 +9,8 @@ from pydantic import Field
 
 from reflowbench.core.params import PositiveInt, PotentialParams
 from reflowbench.core.randomness import noise
-from reflowbench.couplings.shared.base import Inputs, Networks, Pairs, join
-from reflowbench.couplings.shared.inverted import MixParams
+from reflowbench.couplings.shared.base import Inputs, Pairs
+from reflowbench.couplings.shared.inverted import InvertedPairs, MixParams
 from reflowbench.couplings.shared.mixed import Mixed
 from reflowbench.couplings.shared.registry import Method
 from reflowbench.pairs.assignment import assigned_noise
@@ -47,16 +47,13 @@ class RcaOt(Mixed):
             return inverted
         return assigned_noise(inverted, r.seed, f"rca_ot noise {rebuilt}", r.round, p.noises, p.chunk)
 
-    def batch(self, step: int, networks: Networks) -> Pairs:
-        """See `Coupling.batch`."""
-        x0, x1 = super().batch(step, networks)
+    def _draw_real(self, step: int, inverted: InvertedPairs) -> Pairs:
         if self._potential is None:
-            return x0, x1
-        r, n_real = self._inputs, self._n_real
+            return super()._draw_real(step, inverted)
+        r = self._inputs
         first = step * r.batch
-        fresh = noise(r.seed, "rca_ot noise", r.round, range(first, first + n_real), r.images.dim)
-        synthetic = len(x0) - n_real
-        return join((x0[:synthetic], x1[:synthetic]), (fresh, r.images.images[self._potential.match(fresh)]))
+        fresh = noise(r.seed, "rca_ot noise", r.round, range(first, first + self._n_real), r.images.dim)
+        return fresh, r.images.images[self._potential.match(fresh)]
 
 
 METHOD = Method(

@@ -16,7 +16,7 @@ PRESENT = 0.1
 def entropy(shares: Array) -> float:
     """Entropy in nats of shares that sum to 1."""
     positive = shares[shares > 0]
-    return float(-(positive * np.log(positive)).sum())
+    return float(0 - (positive * np.log(positive)).sum())  # not the negative, which is -0.0 for a single class
 
 
 def histogram(probabilities: Array) -> Array:

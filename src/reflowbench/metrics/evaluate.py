@@ -140,7 +140,7 @@ class Evaluation:
     def _mean(self, metric: str, values: torch.Tensor, solver: str, nfe: int) -> None:
         """Record the mean over samples of what each has, with its standard error."""
         n = len(values)
-        self._record((metric,), lambda: (values.mean().item(),), solver, nfe, n)
+        self._record((metric,), lambda: (_finite(values, "the trajectories").mean().item(),), solver, nfe, n)
         if self.measurements[-1].value is not None:
             self.measurements[-1] = replace(self.measurements[-1], error=values.std().item() / n**0.5)
 

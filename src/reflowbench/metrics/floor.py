@@ -64,9 +64,8 @@ def floor(
             (lambda m: m in _DISJOINT, rest, first.real),
             (lambda m: not m.startswith(_BIASED + _DISJOINT), whole, data.real[order[: params.n_samples]]),
         ):
-            for m in reference.measure(images, errors=False).measurements:
-                if wanted(m.metric):
-                    found[m.metric, m.features].append(m)
+            for m in reference.measure(images, errors=False, wanted=wanted).measurements:
+                found[m.metric, m.features].append(m)
     nearest = nearest_distance(heldout.real, data.real).median().item()
     return [
         *map(_mean, found.values()),

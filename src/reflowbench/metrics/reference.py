@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 
@@ -61,22 +61,32 @@ class Reference:
         # As the classifier sees them: its mistakes on real images are no missing classes of a model.
         self._shares = classes.histogram(classifier.probabilities(real.real))
 
-    def measure(self, images: torch.Tensor, *, errors: bool = True, failure: str = "") -> Scores:
+    def measure(
+        self,
+        images: torch.Tensor,
+        *,
+        errors: bool = True,
+        failure: str = "",
+        wanted: Callable[[str], bool] = lambda metric: True,
+    ) -> Scores:
         """Measure images.
 
         Args:
             images: At grey levels in [-1, 1], shape (n, dim).
             errors: Compute standard errors over samples too.
             failure: Why there are no images, if there are none worth the name.
+            wanted: Which metrics to compute, by name. It must take all or none of those computed together.
 
         Returns:
-            Every metric, its value missing, with the reason, where it cannot be computed.
+            Every metric that is wanted, its value missing, with the reason, where it cannot be computed.
         """
         scores = Scores()
         if not (failure or torch.isfinite(images).all()):
             failure = "the samples are not finite"
         # A set that cannot be measured still has a row for every metric.
         for family in self._families(torch.zeros_like(images) if failure else images):
+            if not wanted(family.names[0]):
+                continue
             if failure:
                 scores.measurements += families.missing(family, failure)
                 continue
@@ -100,10 +110,14 @@ class Reference:
         for space in self._spaces:
             yield from space.families(images)
         n, pixels = len(images), images.double().numpy()
-        probabilities = self._classifier.probabilities(images)
+
+        # What only some metrics need is computed when the first of them is: not all are always wanted.
+        @cache
+        def probabilities() -> Array:
+            return self._classifier.probabilities(images)
 
         def class_metrics(rows: Rows) -> Sequence[float]:
-            return classes.class_metrics(probabilities[rows], self._shares)
+            return classes.class_metrics(probabilities()[rows], self._shares)
 
         yield Family(classes.METRICS, class_metrics, n, self._classifier.name)
 
@@ -117,14 +131,17 @@ class Reference:
 
         yield Family(("effective_rank",), effective_rank, n)
         few = min(n, neighbours.MOST)
-        near = Neighbourhood(neighbours.distances_within(pixels[:few]))
+
+        @cache
+        def near() -> Neighbourhood:
+            return Neighbourhood(neighbours.distances_within(pixels[:few]))
 
         def near_duplicates(rows: Rows) -> Sequence[float]:
-            return (diversity.near_duplicates(near, self._threshold),)
+            return (diversity.near_duplicates(near(), self._threshold),)
 
         def without(groups: int) -> Array:
             parts = groups_of(few, groups)
-            return np.array([[diversity.near_duplicates(near, self._threshold, part) for part in parts]])
+            return np.array([[diversity.near_duplicates(near(), self._threshold, part) for part in parts]])
 
         yield Family(("near_duplicates",), near_duplicates, few, left_out=without)
 

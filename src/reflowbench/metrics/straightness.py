@@ -28,7 +28,7 @@ def sample_with_geometry(
 
     Returns:
         End points x1, shape (n, dim); straightness and total curvature (radians) of each trajectory,
-        shape (n,), in float64.
+        shape (n,), in float64; neither is finite where a trajectory is not.
     """
     energy = torch.zeros(len(noise), dtype=torch.float64)
     curvature = torch.zeros(len(noise), dtype=torch.float64)
@@ -40,7 +40,9 @@ def sample_with_geometry(
         # Half the angle by its tangent: an arc cosine loses small angles.
         angle = 2 * torch.atan2((unit - direction).norm(dim=1), (unit + direction).norm(dim=1))
         moved = (unit != 0).any(dim=1)  # a step of length 0 has no direction and turns nowhere
-        curvature += torch.where(moved & (direction != 0).any(dim=1), angle, 0)
+        turned = torch.where(moved & (direction != 0).any(dim=1), angle, 0)
+        # An increment that is not finite has no direction to turn to, and a single one would count as straight.
+        curvature += torch.where(increment.isfinite().all(dim=1), turned, torch.nan)
         last, direction = x, torch.where(moved[:, None], unit, direction)
     displacement = (last - noise).double().square().sum(dim=1)
     return last.clone(), energy - displacement, curvature

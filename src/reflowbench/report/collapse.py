@@ -157,10 +157,12 @@ def paired_table(paired: pd.DataFrame, results: Results) -> str:
 
 def missing_list(results: Results) -> str:
     """Metrics that could not be computed, and why; empty if there are none."""
-    absent = results.table[results.table["value"].isna()]
+    own = (results.table["round"] > 0) | (results.table["method"] == results.methods[0])  # round 0 is the base of all
+    absent = results.table[own & results.table["value"].isna()]
     lines = []
     for (metric, reason), group in absent.groupby(["metric", "missing"], sort=False):
-        cells = sorted({f"{row.method} k = {row.round}" for row in group.itertuples()})
+        cells = ["base"] if (group["round"] == 0).any() else []
+        cells += sorted({f"{row.method} k = {row.round}" for row in group[group["round"] > 0].itertuples()})
         shown = ", ".join(cells[:4]) + (f" and {len(cells) - 4} more" if len(cells) > 4 else "")
         lines.append(f"- {metric} ({len(group)} values; {shown}): {reason}")
     return "\n".join(lines)

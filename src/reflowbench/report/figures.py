@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +34,16 @@ def write_figures(results: Results, evaluations: Path, spectra: pd.DataFrame, fo
         save(_samples(results, evaluations), temporary / "samples.png")
 
 
-def write_overview(results: Results, folder: Path) -> None:
-    """Draw all chains of a study in one figure, into a folder, whole or not at all."""
+def write_overview(results: Results, bases: Mapping[str, str], folder: Path) -> None:
+    """Draw all chains of a study in one figure, into a folder, whole or not at all.
+
+    Args:
+        results: The table.
+        bases: A chain that started from each kind of base model, by a label for that base.
+        folder: Where to.
+    """
     with canvas(folder) as temporary:
-        save(_overview(results), temporary / "overview.png")
+        save(overview(results, bases), temporary / "overview.png")
 
 
 def _fd_by_round(results: Results) -> Any:
@@ -74,8 +82,16 @@ def _fd_by_nfe(results: Results) -> Any:
     return figure
 
 
-def _overview(results: Results) -> Any:
-    """One line per chain: FD of its last model in many steps and in the fewest, in the order of the grid."""
+def overview(results: Results, bases: Mapping[str, str]) -> Any:
+    """One line per chain: FD of its last model in many steps and in the fewest, in the order of the grid.
+
+    Args:
+        results: The table.
+        bases: As in `write_overview`; a vertical line for each.
+
+    Returns:
+        The figure.
+    """
     from matplotlib import pyplot
 
     k, methods = results.rounds[-1], results.methods
@@ -83,8 +99,9 @@ def _overview(results: Results) -> Any:
         1, 2, figsize=(9.5, 0.2 * len(methods) + 1.2), layout="constrained", sharey=True, squeeze=False
     )
     for axes, nfe in zip(panels[0], (results.nfes[-1], results.nfes[0]), strict=True):
-        base = results.over_seeds(methods[0], 0, "frechet_distance", nfe).mean
-        axes.axvline(base, color="0.4", linestyle="--", linewidth=1, label="base model (k = 0)")
+        for (label, chain), style in zip(bases.items(), cycle(("--", ":", "-."))):
+            base = results.over_seeds(chain, 0, "frechet_distance", nfe).mean
+            axes.axvline(base, color="0.4", linestyle=style, linewidth=1, label=label)
         for row, method in enumerate(methods):
             value = results.over_seeds(method, k, "frechet_distance", nfe)
             low = min(value.half_width or 0.0, value.mean * 0.999)  # a log axis ends above 0

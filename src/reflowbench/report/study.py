@@ -58,7 +58,7 @@ def _overview(results: Results, settings: Settings) -> str:
         return distances, [str(results.over_seeds(chain, k, name, many)) for name in others]
 
     rows = []
-    for label, chain in _bases(results, settings).items():
+    for label, chain in bases(results, settings).items():
         distances, others = measured(chain, 0)
         rows.append([label, *distances, "", "", *others, "", ""])
     for chain in results.methods:
@@ -68,10 +68,10 @@ def _overview(results: Results, settings: Settings) -> str:
     return table(header, rows)
 
 
-def _bases(results: Results, settings: Settings) -> dict[str, str]:
+def bases(results: Results, settings: Settings) -> dict[str, str]:
     """A chain that started from each kind of base model, by a label for that base."""
-    bases = {settings.methods[chain].get("base", "independent"): chain for chain in reversed(results.methods)}
-    return {f"base ({base})": chain for base, chain in bases.items()}
+    found = {settings.methods[chain].get("base", "independent"): chain for chain in reversed(results.methods)}
+    return {f"base ({base})": chain for base, chain in found.items()}
 
 
 def _noise(results: Results, settings: Settings) -> str:
@@ -81,7 +81,7 @@ def _noise(results: Results, settings: Settings) -> str:
     header = ["chain", "norm", "KS norm", "KS coordinates", "correlation", "error real", "error synthetic"]
     rows = [
         [label, *(str(results.over_seeds(chain, 0, name)) for name in names)]
-        for label, chain in _bases(results, settings).items()
+        for label, chain in bases(results, settings).items()
     ]
     rows += [[chain, *(str(results.over_seeds(chain, last, name)) for name in names)] for chain in results.methods]
     return table(header, rows)

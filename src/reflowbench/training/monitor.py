@@ -73,9 +73,11 @@ class Monitor:
             yield step
 
     def _look(self, number: int, since: list[Step]) -> None:
-        images = self._data.quantize(self._sample())
+        samples = self._sample()
+        finite = torch.isfinite(samples)  # of the raw ones: quantized, infinities would pass for black and white
+        images = self._data.quantize(samples).where(finite, -1)
         facts = [math.nan, math.nan]
-        if torch.isfinite(images).all():
+        if finite.all():
             found = fit(images.double().numpy())
             ratio = np.trace(found.covariance) / np.trace(self._real.covariance)
             facts = [squared_wasserstein(self._real, found), float(ratio)]
@@ -83,7 +85,7 @@ class Monitor:
         values = [*(means or [math.nan, math.nan]), *facts]
         self._rows.append(",".join([str(number), *("" if math.isnan(v) else f"{v:.9g}" for v in values)]))
         write_text(self._folder / CURVES, "\n".join([",".join(_COLUMNS), *self._rows]) + "\n")
-        self._grids.append(self._data.to_bytes(images[: self._params.grid_images].nan_to_num(-1)))
+        self._grids.append(self._data.to_bytes(images[: self._params.grid_images]))
         grid = np.concatenate(self._grids)
         scale = max(1, _SIDE // self._data.shape[1])
         write_png(self._folder / SAMPLES, tile(grid, len(self._grids[0]), scale, gap=scale))

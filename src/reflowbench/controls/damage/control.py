@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -34,8 +35,8 @@ class Change:
     Attributes:
         damage: Key of DAMAGES.
         row: Metric and feature space.
-        undamaged: Mean over splits of undamaged samples.
-        spread: Standard deviation over splits of undamaged samples.
+        undamaged: Mean over splits of undamaged samples; NaN if it could not be computed in one.
+        spread: Standard deviation over splits of undamaged samples; NaN likewise.
         change: Damaged minus undamaged samples against the same reference: 95 % t interval over splits.
     """
 
@@ -46,8 +47,10 @@ class Change:
     change: Interval
 
     @property
-    def moved(self) -> Direction:
-        """`up` or `down` if it moves, see MARGIN."""
+    def moved(self) -> Direction | Literal["missing"]:
+        """`up` or `down` if it moves, see MARGIN; `missing`, and not `same`, if it could not be computed in a split."""
+        if math.isnan(self.change.mean):
+            return "missing"
         if self.change.sign == 0 or abs(self.change.mean) < MARGIN * self.spread:
             return "same"
         return "up" if self.change.sign > 0 else "down"
@@ -58,7 +61,7 @@ class Change:
         expected = EXPECTED[self.damage][self.row]
         if expected == "any":
             return "not asserted"
-        return "as expected" if expected == self.moved and not math.isnan(self.change.mean) else "not as expected"
+        return "as expected" if expected == self.moved else "not as expected"
 
 
 @dataclass

@@ -24,13 +24,16 @@ COLUMNS = (
 )
 _ARROWS = {"up": "↑", "down": "↓"}
 _BLIND = "○"
+_MISSING = "missing"
 
 
 def to_csv(changes: Sequence[Change]) -> str:
-    """One line per damage and row of the metrics, six digits."""
+    """One line per damage and row of the metrics, six digits; empty where there is no value."""
     lines = [",".join(COLUMNS)]
     for c in changes:
-        numbers = [f"{x:.6g}" for x in (c.undamaged, c.spread, c.change.mean, c.change.half_width or 0.0)]
+        width = math.nan if c.change.half_width is None else c.change.half_width
+        found = (c.undamaged, c.spread, c.change.mean, width)
+        numbers = ["" if math.isnan(x) else f"{x:.6g}" for x in found]
         lines.append(",".join([c.damage, *c.row, *numbers, c.moved, EXPECTED[c.damage][c.row], c.verdict]))
     return "\n".join(lines) + "\n"
 
@@ -48,8 +51,8 @@ def markdown(changes: Sequence[Change], params: DamageParams) -> str:
     table = [header, ["---"] + ["--:"] * (len(header) - 1)]
     for row in ROWS:
         first = cells["none", row]
-        line = [_label(row), f"{_short(first.undamaged)} ± {_short(first.spread)}"]
-        table.append(line + [_cell(cells[name, row]) for name in DAMAGES])
+        real = _MISSING if math.isnan(first.undamaged) else f"{_short(first.undamaged)} ± {_short(first.spread)}"
+        table.append([_label(row), real] + [_cell(cells[name, row]) for name in DAMAGES])
     wrong = [c for c in changes if c.verdict == "not as expected"]
     unsure = sum(c.verdict == "not asserted" for c in changes)
     parts = [
@@ -72,6 +75,8 @@ def markdown(changes: Sequence[Change], params: DamageParams) -> str:
         + "".join(f"; {_label(c.row)} of {c.damage} should be {EXPECTED[c.damage][c.row]}" for c in wrong)
         + f"; {unsure} are not asserted.",
     ]
+    if any(c.moved == _MISSING for c in changes):
+        parts.append(f"`{_MISSING}`: could not be computed in every split, so never as expected.")
     return "\n\n".join(parts) + "\n"
 
 
@@ -86,19 +91,22 @@ def _short(value: float) -> str:
 
 
 def _cell(c: Change) -> str:
+    if c.moved == "missing":
+        return _MISSING
     text = _BLIND if c.moved == "same" else f"{_ARROWS[c.moved]} {_short(abs(c.change.mean))}"
     text = f"**{text}**" if _misled(c) else text
     return text + " ?" if c.verdict == "not asserted" else text
 
 
 def _misled(c: Change) -> bool:
-    return c.moved != "same" and BETTER.get(c.row[0]) == c.moved
+    return BETTER.get(c.row[0]) == c.moved
 
 
 def _unseen(name: str, changes: Sequence[Change]) -> str:
-    blind = _names([c.row for c in changes if c.moved == "same"])
+    blind, missing = (_names([c.row for c in changes if c.moved == moved]) for moved in ("same", _MISSING))
     better = _names([c.row for c in changes if _misled(c)])
-    return f"- `{name}` is not seen by {blind or 'none'}" + (f"; it passes for better by {better}." if better else ".")
+    line = f"- `{name}` is not seen by {blind or 'none'}" + (f"; it passes for better by {better}" if better else "")
+    return line + (f"; {_MISSING}: {missing}." if missing else ".")
 
 
 def _names(rows: Sequence[Row]) -> str:

@@ -71,7 +71,8 @@ def trajectory(
         raise ReflowbenchError(f"time grid {grid}: want at least one step, ascending from 0 to 1")
     step = _STEPS[solver]
     reverse = torch.as_tensor(backward, device=x.device).reshape(-1)
-    along = [torch.where(reverse, b, a).to(x.dtype) for a, b in zip(grid, reversed(grid), strict=True)]
+    ascending = torch.tensor(grid, dtype=x.dtype, device=x.device)  # as exact as the states
+    along = [torch.where(reverse, b, a) for a, b in zip(ascending, ascending.flip(0), strict=True)]
     for t, t_next in itertools.pairwise(along):
         with torch.inference_mode():
             x = step(velocity, x, t, t_next)

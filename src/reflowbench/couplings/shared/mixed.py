@@ -36,8 +36,12 @@ class Mixed(Coupling):
         parts = [self._inputs.draw_synthetic(step, n_synthetic)] if n_synthetic else []
         if self._inverted:
             self._inverted.refresh(step, networks)
-            parts.append(self._inverted.draw(step, self._n_real))
+            parts.append(self._draw_real(step, self._inverted))
         return join(*parts)
+
+    def _draw_real(self, step: int, inverted: InvertedPairs) -> Pairs:
+        """The real pairs of a step's batch, for methods that pair real images in another way."""
+        return inverted.draw(step, self._n_real)
 
     def state(self) -> dict[str, torch.Tensor]:
         """See `Coupling.state`."""

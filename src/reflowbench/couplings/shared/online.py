@@ -25,6 +25,16 @@ class OnlineParams(Group):
     reassign: bool
 
 
+def replay_fault(params: OnlineParams, batch: int) -> str:
+    """What is wrong with the replay for batches of this size, after the name of the group; empty if nothing is."""
+    if batch % params.replay == 0:
+        return ""
+    return (
+        f"replay = {params.replay}: must divide round.batch = {batch}, since that share of the batch is made anew "
+        "each step"
+    )
+
+
 class Online(Coupling):
     """Synthetic and inverted real pairs from the current network.
 
@@ -46,11 +56,8 @@ class Online(Coupling):
             ReflowbenchError: If the replay does not divide the batch.
         """
         super().__init__()
-        if inputs.batch % params.replay:
-            raise ReflowbenchError(
-                f"methods.{self.name}.replay = {params.replay}: must divide round.batch = {inputs.batch}, "
-                "since that share of the batch is made anew each step"
-            )
+        if fault := replay_fault(params, inputs.batch):
+            raise ReflowbenchError(f"methods.{self.name}.{fault}")
         self._replay, self._online, self._inputs = params.replay, params, inputs
         self._groups: list[Pairs] = []
 

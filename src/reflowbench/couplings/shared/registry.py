@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from reflowbench.core.config import load_params, parse
 from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.params import Group, Params
+from reflowbench.core.params import Group, Params, RoundParams
 from reflowbench.couplings.shared.base import Coupling
 
 FOLDER = Path(__file__).parents[1]
 PairKind = Literal["synthetic", "inverted"]
+
+
+def _any_batch(params: Any, batch: int) -> str:
+    """Of methods whose parameters suit batches of any size (no lambda: a method is handed to other processes)."""
+    return ""
 
 
 @dataclass(frozen=True)
@@ -26,12 +31,15 @@ class Method:
         coupling: Makes its coupling from the parameters and the round's inputs.
         stored: Kinds of stored pairs that it trains on.
         regenerates: Whether it rebuilds stored pairs within a round, hence reads the `pairs` group.
+        batch_fault: Says what is wrong with its parameters for a number of pairs per batch, such as
+            `replay = 5: must ...`; empty if nothing is.
     """
 
     params: type[Any]
     coupling: Callable[..., Coupling]
     stored: frozenset[PairKind] = frozenset()
     regenerates: bool = False
+    batch_fault: Callable[[Any, int], str] = _any_batch
 
     def __post_init__(self) -> None:
         """Refuse a combination of stored pairs that no stage group of dvc.yaml trains on."""
@@ -84,13 +92,15 @@ def stages_of(methods: list[str]) -> dict[str, list[str]]:
 def check(params: Params, source: str) -> None:
     """Check what depends on the methods: their blocks, the grid's methods and stages, and the chains of a study.
 
+    Whether parameters suit the size of a round's batches is checked of the methods and chains that are trained.
+
     Args:
         params: The whole of params.yaml.
         source: Name of the file, for error messages.
 
     Raises:
-        ReflowbenchError: If a method is unknown or lacks a block, a block is wrong, or `grid.stages` does not
-            follow from `grid.methods`.
+        ReflowbenchError: If a method is unknown or lacks a block, a block is wrong or does not suit the round, or
+            `grid.stages` does not follow from `grid.methods`.
     """
     faults = [message for message in _faults(params, source) if message]
     if faults:
@@ -100,23 +110,28 @@ def check(params: Params, source: str) -> None:
 def _faults(params: Params, source: str) -> Iterator[str]:
     """Every fault as a message; empty where a check finds none."""
     bad = set()
+    common = {group: getattr(params, group).model_dump() for group in ("round", "pairs")}
+    trained = () if params.chains else params.grid.methods
     for name, block in params.methods.items():
         if name not in names():
             yield f"{source}: methods.{name}: no such method; there are: {', '.join(names())}"
         elif fault := _fault(parse, load(name).params, block, f"methods.{name}.", source):
             bad.add(name)
             yield fault
+        elif name in trained:
+            yield _batch_fault(name, block, common["round"], f"methods.{name}.", source)
     for name, chain in params.chains.items():
         if chain.method not in params.methods:
             yield f"{source}: chains.{name}.method = {chain.method!r}: input should be one of {list(params.methods)}"
             continue
         if chain.method in names() and chain.method not in bad:
-            values = params.methods[chain.method] | chain.params
-            yield _fault(parse, load(chain.method).params, values, f"chains.{name}.params.", source)
-        for group in ("round", "pairs"):
-            common = getattr(params, group)
-            values = common.model_dump() | getattr(chain, group)
-            yield _fault(parse, type(common), values, f"chains.{name}.{group}.", source)
+            values, prefix = params.methods[chain.method] | chain.params, f"chains.{name}.params."
+            yield _fault(parse, load(chain.method).params, values, prefix, source)
+            yield _batch_fault(chain.method, values, common["round"] | chain.round, prefix, source)
+        for group, shared in common.items():
+            values = shared | getattr(chain, group)
+            yield _fault(parse, type(getattr(params, group)), values, f"chains.{name}.{group}.", source)
+    yield from _theory_faults(params, bad, source)
     known = list(params.chains) or list(params.methods)
     unknown = [(index, name) for index, name in enumerate(params.grid.methods) if name not in known]
     for index, name in unknown:
@@ -131,6 +146,17 @@ def _faults(params: Params, source: str) -> Iterator[str]:
         )
 
 
+def _theory_faults(params: Params, bad: set[str], source: str) -> Iterator[str]:
+    """Faults of what `theory_gaussian` says about methods whose own blocks are right."""
+    for name, own in params.theory_gaussian.methods.items():
+        if name not in params.methods:
+            yield f"{source}: theory_gaussian.methods.{name}: input should be one of {list(params.methods)}"
+        elif name in names() and name not in bad:
+            yield _fault(_theory_params, params, name, source)
+            values, prefix = params.methods[name] | own, f"theory_gaussian.methods.{name}."
+            yield _batch_fault(name, values, params.theory_gaussian.round.model_dump(), prefix, source)
+
+
 def _fault(check_: Callable[..., Any], *arguments: Any) -> str:
     """The message of a check that fails; empty if it does not."""
     try:
@@ -138,6 +164,17 @@ def _fault(check_: Callable[..., Any], *arguments: Any) -> str:
     except ReflowbenchError as error:
         return str(error)
     return ""
+
+
+def _batch_fault(name: str, values: Any, round_: Mapping[str, Any], prefix: str, source: str) -> str:
+    """What is wrong with a method's parameters for a round's batches; empty too where either is wrong by itself."""
+    method = load(name)
+    try:
+        typed, batch = parse(method.params, values, prefix, source), parse(RoundParams, round_, "round.", source).batch
+    except ReflowbenchError:
+        return ""
+    fault = method.batch_fault(typed, batch)
+    return fault and f"{source}: {prefix}{fault}"
 
 
 def method_params(params: Params, name: str, chain: str | None, source: str) -> Group:
@@ -170,3 +207,27 @@ def method_params(params: Params, name: str, chain: str | None, source: str) -> 
 def load_method_params(name: str, chain: str | None, path: Path) -> Group:
     """`method_params` of a parameter file."""
     return method_params(load_params(path), name, chain, str(path))
+
+
+def _theory_params(params: Params, name: str, source: str) -> Group:
+    values = params.methods[name] | params.theory_gaussian.methods.get(name, {})
+    typed: Group = parse(load(name).params, values, f"theory_gaussian.methods.{name}.", source)
+    return typed
+
+
+def load_theory_params(name: str, path: Path) -> Group:
+    """Parameters of a method on laws in closed form: what `theory_gaussian.methods` says over the method's block.
+
+    Args:
+        name: The method.
+        path: The parameter file.
+
+    Returns:
+        The typed block.
+
+    Raises:
+        ReflowbenchError: If the block is missing, or a value is wrong.
+    """
+    params = load_params(path)
+    method_params(params, name, None, str(path))
+    return _theory_params(params, name, str(path))
