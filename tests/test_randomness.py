@@ -9,6 +9,9 @@ def test_a_sample_depends_on_its_number_only():
     whole = noise(1, "p", 2, range(50), 7)
     assert torch.equal(noise(1, "p", 2, range(20, 30), 7), whole[20:30])
     assert torch.equal(noise(1, "p", 2, [41, 3, 3, 17], 7), whole[[41, 3, 3, 17]])
+    far = noise(1, "p", 2, [9000, 41], 7)
+    assert torch.equal(far[1], whole[41]) and torch.equal(far[0], noise(1, "p", 2, range(9000, 9001), 7)[0])
+    assert noise(1, "p", 2, [], 7).shape == (0, 7)
 
 
 @pytest.mark.parametrize("other", [(2, "p", 2), (1, "q", 2), (1, "p", 3)])
