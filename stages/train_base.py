@@ -28,7 +28,7 @@ def main(args: argparse.Namespace) -> None:
     coupling: Coupling = Independent(inputs)
     if args.coupling == "ot":
         coupling = Ot(OtParams(assignment="semidiscrete", noises=1, chunk=0, potential=params.potential), inputs)
-    trainer = Trainer(network, coupling, params, args.seed, round_=0)
+    trainer = Trainer(network, coupling, params, args.seed, round_=0, path="base")
     looks = (data, load_group(MonitorParams, args.params), args.seed, args.plots) if args.plots else None
     drive(Monitor(trainer, *looks) if looks else trainer, f"base seed {args.seed}")
     save_model(args.out, trainer.ema, network_params, data.dim, trainer.facts(), coupling.carry)

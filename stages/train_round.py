@@ -39,7 +39,7 @@ def main(args: argparse.Namespace) -> None:
             scratch=scratch,
         )
         coupling = method.coupling(registry.load_method_params(args.method, args.chain, args.params), inputs)
-        trainer = Trainer(network, coupling, params, args.seed, args.round)
+        trainer = Trainer(network, coupling, params, args.seed, args.round, path="round")
         looks = (data, load_group(MonitorParams, args.params), args.seed, args.plots) if args.plots else None
         drive(
             Monitor(trainer, *looks) if looks else trainer,

@@ -7,7 +7,6 @@ from torch import nn
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.networks import registry
 from reflowbench.core.optimizer import Adam
-from reflowbench.core.params import BaseParams
 from reflowbench.couplings.shared.base import Coupling, Spent
 from reflowbench.couplings.shared.independent import Independent
 from reflowbench.training.loop import Trainer
@@ -15,11 +14,11 @@ from tests.conftest import NETWORK, round_params
 from tests.couplings.methods import make
 
 
-def train(network, coupling, params=None, seed=5):
+def train(network, coupling, params=None, seed=5, path="round"):
     weights = {name: value.clone() for name, value in network.state_dict().items()}
     fresh = registry.build(NETWORK, 16, seed=0)
     fresh.load_state_dict(weights)
-    trainer = Trainer(fresh, coupling, params or round_params(), seed, round_=2)
+    trainer = Trainer(fresh, coupling, params or round_params(), seed, round_=2, path=path)
     steps = list(trainer)
     return trainer, steps
 
@@ -100,11 +99,12 @@ def test_without_averaging_the_model_is_the_network(network, inputs):
 
 
 def test_learning_rate_schedule(network, inputs):
-    trainer = Trainer(network, Independent(inputs), round_params(steps=100, warmup=10, schedule="cosine"), 0, 0)
+    cosine = round_params(steps=100, warmup=10, schedule="cosine")
+    trainer = Trainer(network, Independent(inputs), cosine, 0, 0, path="round")
     factors = [trainer._lr_factor(step) for step in range(100)]
     assert factors[0] == pytest.approx(0.1) and max(factors) == pytest.approx(factors[9], abs=0.03)
     assert factors[50] == pytest.approx(0.5) and factors[99] == pytest.approx(0, abs=1e-3)
-    constant = Trainer(network, Independent(inputs), round_params(steps=100, warmup=10), 0, 0)
+    constant = Trainer(network, Independent(inputs), round_params(steps=100, warmup=10), 0, 0, path="round")
     assert [constant._lr_factor(step) for step in (0, 9, 50, 99)] == [pytest.approx(0.1), 1, 1, 1]
 
 
@@ -135,10 +135,8 @@ def test_divergence_names_round_step_and_parameter(network, inputs, bad):
 
     with pytest.raises(ReflowbenchError, match=r"diverged in round 2 at step 3.*lower round.lr"):
         train(network, Breaks())
-    potential = {"steps": 1, "batch": 1, "lr": 0.1}
-    base = BaseParams(**round_params().model_dump(), coupling="independent", potential=potential)
-    with pytest.raises(ReflowbenchError, match=r"lower base.lr"):
-        train(network, Breaks(), base)
+    with pytest.raises(ReflowbenchError, match=r"lower theory_gaussian.base.lr or theory_gaussian.base.clip"):
+        train(network, Breaks(), path="theory_gaussian.base")
 
 
 def test_gradients_are_clipped(inputs):
@@ -151,6 +149,7 @@ def test_gradients_are_clipped(inputs):
             return self.weight * 1e6 + 0 * x
 
     network = Steep()
-    steps = list(Trainer(network, Fixed(torch.zeros(4, 2), torch.ones(4, 2)), round_params(steps=2), 0, 1))
+    coupling = Fixed(torch.zeros(4, 2), torch.ones(4, 2))
+    steps = list(Trainer(network, coupling, round_params(steps=2), 0, 1, path="round"))
     assert steps[0].gradient_norm > 1e5  # reported as it was
     assert network.weight.grad.norm() <= 1.0001  # used as clipped

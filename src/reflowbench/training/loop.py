@@ -11,7 +11,6 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from reflowbench.core.config import group_path
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.flow.loss import velocity_loss
 from reflowbench.core.flow.times import draw_times
@@ -43,7 +42,9 @@ class Trainer:
     optimizer state and with EMA = weights, as every Reflow round does.
     """
 
-    def __init__(self, network: nn.Module, coupling: Coupling, params: OptimParams, seed: int, round_: int) -> None:
+    def __init__(
+        self, network: nn.Module, coupling: Coupling, params: OptimParams, seed: int, round_: int, *, path: str
+    ) -> None:
         """Prepare a run.
 
         Args:
@@ -52,6 +53,7 @@ class Trainer:
             params: Length, optimizer and loss.
             seed: Seed of the chain.
             round_: Round number (0: base); with the seed it fixes the drawn times.
+            path: Where `params` stand in the parameter file, such as `round`; errors name it.
         """
         self.ema = copy.deepcopy(network).eval().requires_grad_(False)
         start = copy.deepcopy(self.ema)
@@ -61,6 +63,7 @@ class Trainer:
         self._params = params
         self._seed = seed
         self._round = round_
+        self._path = path
         self._steps: list[Step] = []
 
     def __len__(self) -> int:
@@ -86,10 +89,9 @@ class Trainer:
             norm = nn.utils.clip_grad_norm_(weights, self._params.clip)
             step = Step(number, loss.item(), norm.item())
             if not (math.isfinite(step.loss) and math.isfinite(step.gradient_norm)):
-                name = group_path(type(self._params))
                 raise ReflowbenchError(
                     f"training diverged in round {self._round} at step {number} (loss {step.loss}, gradient norm "
-                    f"{step.gradient_norm}); no weights were written: lower {name}.lr or {name}.clip"
+                    f"{step.gradient_norm}); no weights were written: lower {self._path}.lr or {self._path}.clip"
                 )
             optimizer.step(self._params.lr * self._lr_factor(number))
             update_average(averages, weights, 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,14 +13,10 @@ from reflowbench.controls.gans.params import FlowParams
 from reflowbench.core.data.images import ImageSet
 from reflowbench.core.flow.schemes import NFE_PER_STEP
 from reflowbench.core.flow.solvers import solve
-from reflowbench.core.networks import registry
 from reflowbench.core.randomness import generator, noise
-from reflowbench.couplings.reflow import Reflow, ReflowParams
-from reflowbench.couplings.shared.base import Coupling, Inputs
-from reflowbench.couplings.shared.independent import Independent
-from reflowbench.pairs.generate import synthetic_pairs
-from reflowbench.pairs.store import StoredHalf, write_pairs
-from reflowbench.training.loop import Step, Trainer
+from reflowbench.couplings.reflow import METHOD, ReflowParams
+from reflowbench.training.chain import Chain, base_trainer
+from reflowbench.training.loop import Step
 
 DIM = 2
 
@@ -71,26 +66,17 @@ class ReflowChain:
             The step's report.
 
         Raises:
-            ReflowbenchError: If training diverges; it names `round`, which stands for `gans.flow.base` in round 0.
+            ReflowbenchError: If training diverges.
         """
-        network = registry.build(self._params.network, DIM, self._seed)
-        for k in range(self._params.rounds + 1):
-            params = self._params.round if k else self._params.base
-            trainer = Trainer(network, self._coupling(k), params, self._seed, k)
-            yield from trainer
-            self.models.append(trainer.ema)
-            network = copy.deepcopy(trainer.ema).requires_grad_(True)
-
-    def _coupling(self, k: int) -> Coupling:
-        """The independent coupling for the base, pairs of the last model after it."""
-        params = self._params.round if k else self._params.base
-        folder = self._scratch / f"k{k}"
-        if k:
-            pairs = synthetic_pairs(self.models[-1], self._params.pairs, self._seed, k, DIM)
-            write_pairs(folder, *pairs)
-        synthetic = StoredHalf(folder) if k else None
-        inputs = Inputs(self._seed, k, params.batch, params.steps, self._points, synthetic=synthetic)
-        return Reflow(ReflowParams(), inputs) if k else Independent(inputs)
+        p, points, seed = self._params, self._points, self._seed
+        trainer = base_trainer(points, p.network, p.base, seed, path="gans.flow.base")
+        yield from trainer
+        self.models.append(trainer.ema)
+        own = ReflowParams()
+        chain = Chain(trainer.ema, points, METHOD, own, p.round, p.pairs, seed, self._scratch, path="gans.flow.round")
+        for _ in range(p.rounds):
+            yield from chain.train_round()
+            self.models.append(chain.model)
 
     def sample(self, k: int, nfe: int, n: int) -> torch.Tensor:
         """Points of the model of round k in the mixture's units, shape (n, 2), from the same noise for all rounds."""

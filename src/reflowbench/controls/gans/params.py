@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from reflowbench.core.flow.schemes import NFE_PER_STEP, FixedSolver
-from reflowbench.core.params import Group, NetworkParams, PairsParams, PositiveInt, RoundParams
+from reflowbench.core.flow.schemes import FixedSolver
+from reflowbench.core.params import Group, NetworkParams, PairsParams, PositiveInt, RoundParams, check_whole_steps
 
 Variant = Literal["plain", "noise", "wgan_gp", "minibatch", "packing"]
 MixtureName = Literal["ring", "grid"]
@@ -56,9 +56,7 @@ class FlowParams(Group):
 
     @model_validator(mode="after")
     def _whole_steps(self) -> FlowParams:
-        per_step = NFE_PER_STEP[self.solver]
-        if any(n % per_step for n in self.nfe) or len(set(self.nfe)) != len(self.nfe):
-            raise ValueError(f"nfe {self.nfe}: want distinct multiples of {per_step} for solver {self.solver}")
+        check_whole_steps(self.nfe, self.solver)
         return self
 
 
