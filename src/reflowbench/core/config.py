@@ -1,7 +1,7 @@
 """Reading params.yaml: the only place that does.
 
 Every stage loads exactly the groups that dvc.yaml declares for it (`load_group`), so that a
-parameter that is read is also a parameter that DVC watches; `tests/test_dag.py` compares the two.
+parameter that is read is also a parameter that DVC watches; `tests/dag` compares the two.
 """
 
 from __future__ import annotations

@@ -28,6 +28,22 @@ class Group(BaseModel):
         return value
 
 
+def _distinct(name: str, values: list[Any]) -> None:
+    if any(value in values[:i] for i, value in enumerate(values)):
+        raise ValueError(f"{name} has a duplicate")
+
+
+def check_whole_steps(nfe: list[int], solver: FixedSolver) -> None:
+    """Refuse NFE that are not distinct multiples of what one step of the solver takes.
+
+    Raises:
+        ValueError: If they are not.
+    """
+    per_step = NFE_PER_STEP[solver]
+    if any(n % per_step for n in nfe) or len(set(nfe)) != len(nfe):
+        raise ValueError(f"nfe {nfe}: want distinct multiples of {per_step} for solver {solver}")
+
+
 class DataParams(Group):
     """Where the real images come from."""
 
@@ -135,14 +151,104 @@ class EvaluateParams(Group):
 
     @model_validator(mode="after")
     def _whole_steps(self) -> EvaluateParams:
-        per_step = NFE_PER_STEP[self.solver]
-        bad = [n for n in self.nfe if n % per_step]
-        if bad or len(set(self.nfe)) != len(self.nfe):
-            raise ValueError(f"nfe {self.nfe}: want distinct multiples of {per_step} for solver {self.solver}")
+        check_whole_steps(self.nfe, self.solver)
         if len(set(self.features)) != len(self.features):
             raise ValueError(f"features {self.features}: named twice")
         if "inception" in self.features and not (self.inception.weights and self.inception.sha256):
             raise ValueError("features name inception: give evaluate.inception.weights (a file) and its sha256")
+        return self
+
+
+class SampleSize(Group):
+    """How many samples a round of the linear autoencoder trains on, and how many seeds that is repeated with."""
+
+    n: Annotated[int, Field(ge=2)]
+    seeds: PositiveInt
+
+
+class FitParams(Group):
+    """Gradient descent of the linear autoencoder; the second half of its steps is averaged."""
+
+    steps: Annotated[int, Field(ge=2)]
+    batch: PositiveInt
+    lr: Annotated[float, Field(gt=0, lt=2)] = Field(description="relative to 1 / mean |y|^2 of the noisy rows y")
+
+
+class TheoryDaeParams(Group):
+    """Theory: a linear denoising autoencoder that is trained on its own outputs, round after round."""
+
+    dim: PositiveInt
+    spectrum: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = Field(
+        description="eigenvalues of the data covariance; as many as its rank"
+    )
+    noise: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = Field(
+        description="q, variances of the noise; a stage each"
+    )
+    real_fractions: dict[Literal["replace", "accumulate"], list[Fraction]] = Field(
+        description="r, shares of real data; the rest is synthetic data of the last round, or data of all rounds"
+    )
+    samples: Annotated[list[SampleSize], Field(min_length=1)]
+    rounds: PositiveInt
+    fit: FitParams
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TheoryDaeParams:
+        if self.spectrum != sorted(set(self.spectrum), reverse=True) or len(self.spectrum) > self.dim:
+            raise ValueError(f"spectrum {self.spectrum}: want at most dim = {self.dim} values that descend")
+        for name in ("noise", "samples"):
+            _distinct(name, getattr(self, name))
+        for history, shares in self.real_fractions.items():
+            _distinct(f"real_fractions.{history}", shares)
+        return self
+
+
+class TheoryPhaseParams(Group):
+    """Theory: gain that is left after many rounds, over real share and noise, and over real share and samples.
+
+    The real data vary in one direction, with variance 1: only its ratio to the noise counts.
+    """
+
+    dim: PositiveInt
+    real_fractions: Annotated[list[Fraction], Field(min_length=2)]
+    noise: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=2)] = Field(description="q, by `n` samples")
+    samples: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=2)] = Field(description="at noise `q`")
+    n: Annotated[int, Field(ge=2)]
+    q: Annotated[float, Field(gt=0)]
+    rounds: PositiveInt
+    seeds: PositiveInt
+
+    @model_validator(mode="after")
+    def _ascending(self) -> TheoryPhaseParams:
+        for name in ("real_fractions", "noise", "samples"):
+            if getattr(self, name) != sorted(set(getattr(self, name))):
+                raise ValueError(f"{name} must ascend")
+        return self
+
+
+class TheoryGaussianParams(Group):
+    """Theory: rectified flows to laws in closed form, with a small network."""
+
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    targets: Annotated[list[Literal["gaussian", "mixture"]], Field(min_length=1)]
+    dims: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)]
+    points: Annotated[int, Field(ge=2)] = Field(description="real points")
+    rounds: PositiveInt
+    network: NetworkParams
+    base: OptimParams = Field(description="training of the base model (round 0)")
+    round: OptimParams = Field(description="training of each round")
+    pairs: PairsParams
+    n_samples: Annotated[int, Field(ge=2)] = Field(description="samples that are scored")
+    solver: FixedSolver
+    nfe: Annotated[list[PositiveInt], Field(min_length=1)]
+    projections: PositiveInt = Field(description="directions of the sliced distance")
+    trajectories: PositiveInt = Field(description="that are drawn, of the first seed in two dimensions")
+    methods: dict[Name, dict[str, Any]] = Field(description="over the methods' blocks")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TheoryGaussianParams:
+        for name in ("seeds", "targets", "dims", "nfe"):
+            _distinct(name, getattr(self, name))
+        check_whole_steps(self.nfe, self.solver)
         return self
 
 
@@ -172,8 +278,7 @@ class GridParams(Group):
     @model_validator(mode="after")
     def _chained(self) -> GridParams:
         for name in ("seeds", "methods"):
-            if len(set(getattr(self, name))) != len(getattr(self, name)):
-                raise ValueError(f"{name} has a duplicate")
+            _distinct(name, getattr(self, name))
         for i, r in enumerate(self.rounds):
             if (r.k, r.prev) != (i + 1, i):
                 raise ValueError(f"rounds[{i}] must be {{k: {i + 1}, prev: {i}}}: each round starts from the last")
@@ -208,3 +313,6 @@ class Params(Group):
     methods: dict[Name, dict[str, Any]] = Field(description="One block per method, under the method's name.")
     chains: dict[Name, Chain] = Field(default_factory=dict, description="Variants of methods, for a study.")
     evaluate: EvaluateParams
+    theory_dae: TheoryDaeParams
+    theory_phase: TheoryPhaseParams
+    theory_gaussian: TheoryGaussianParams

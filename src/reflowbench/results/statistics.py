@@ -61,14 +61,27 @@ def interval(values: Sequence[float]) -> Interval:
     Returns:
         The interval.
     """
-    from scipy import stats
-
     sample = np.asarray(values, dtype=np.float64)
     n = len(sample)
-    if n == 1 or np.isnan(sample).any():
-        return Interval(float(sample.mean()), None, n)
-    quantile = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)
-    return Interval(float(sample.mean()), float(quantile * sample.std(ddof=1) / math.sqrt(n)), n)
+    return from_moments(float(sample.mean()), float(sample.std(ddof=1)) if n > 1 else math.nan, n)
+
+
+def from_moments(mean: float, std: float, n: int) -> Interval:
+    """Mean and 95 % t interval of n values.
+
+    Args:
+        mean: Their mean.
+        std: Their standard deviation (n - 1); NaN if there is none.
+        n: How many.
+
+    Returns:
+        The interval.
+    """
+    from scipy import stats
+
+    if n == 1 or math.isnan(std):
+        return Interval(mean, None, n)
+    return Interval(mean, float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * std / math.sqrt(n)), n)
 
 
 def paired_test(differences: Sequence[float]) -> float | None:

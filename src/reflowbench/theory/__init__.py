@@ -1,0 +1,1 @@
+"""Models whose collapse is known in closed form, or nearly so."""

@@ -1,0 +1,1 @@
+"""A linear denoising autoencoder that is trained on its own outputs."""

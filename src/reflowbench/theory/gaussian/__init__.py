@@ -1,0 +1,1 @@
+"""Rectified flows to laws in closed form: targets, distances from them, and chains of every method."""

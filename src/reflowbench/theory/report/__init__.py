@@ -1,0 +1,1 @@
+"""What the theory stages measured, laid over the closed forms: tables, figures and a page."""

@@ -1,0 +1,33 @@
+"""theory_dae: a linear denoising autoencoder trained on its own outputs, every setting of one noise variance."""
+
+import argparse
+from itertools import chain
+from pathlib import Path
+
+from reflowbench.core.artifacts import write_text
+from reflowbench.core.config import load_group
+from reflowbench.core.errors import ReflowbenchError
+from reflowbench.core.parallel import in_parallel
+from reflowbench.core.params import TheoryDaeParams
+from reflowbench.core.stage import progress, run_stage
+from reflowbench.theory.dae.tables import dae_jobs, run, to_csv
+
+GROUPS = (TheoryDaeParams,)
+
+
+def main(args: argparse.Namespace) -> None:
+    """Train all rounds of every setting; write the table."""
+    params = load_group(TheoryDaeParams, args.params)
+    if args.noise not in params.noise:
+        raise ReflowbenchError(f"--noise {args.noise}: not in theory_dae.noise = {params.noise}")
+    jobs = dae_jobs(params, args.noise)
+    lines = list(chain.from_iterable(progress(in_parallel(run, jobs), f"noise {args.noise}", len(jobs))))
+    write_text(args.out, to_csv(lines))
+
+
+PARSER = argparse.ArgumentParser(description=__doc__)
+PARSER.add_argument("--noise", type=float, required=True, help="q, variance of the noise")
+PARSER.add_argument("--out", type=Path, required=True, help="CSV file")
+
+if __name__ == "__main__":
+    run_stage(main, PARSER)

@@ -1,0 +1,30 @@
+"""theory_gaussian_base: base models of rectified flow on laws in closed form."""
+
+import argparse
+from pathlib import Path
+
+from reflowbench.core.artifacts import atomic
+from reflowbench.core.config import load_group
+from reflowbench.core.parallel import in_parallel
+from reflowbench.core.params import TheoryGaussianParams
+from reflowbench.core.stage import progress, run_stage, set_threads
+from reflowbench.theory.gaussian.flows import BaseJob, cells, run_base, write_results
+
+GROUPS = (TheoryGaussianParams,)
+
+
+def main(args: argparse.Namespace) -> None:
+    """Train all base models; write their weights, scores and trajectories."""
+    set_threads()
+    params = load_group(TheoryGaussianParams, args.params)
+    with atomic(args.out) as temporary:
+        temporary.mkdir()
+        jobs = [BaseJob(cell, params, temporary) for cell in cells(params)]
+        write_results(temporary, progress(in_parallel(run_base, jobs), "base models", len(jobs)), params)
+
+
+PARSER = argparse.ArgumentParser(description=__doc__)
+PARSER.add_argument("--out", type=Path, required=True, help="folder of base models")
+
+if __name__ == "__main__":
+    run_stage(main, PARSER)

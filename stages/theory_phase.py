@@ -1,0 +1,28 @@
+"""theory_phase: gain of a linear denoising autoencoder after many rounds, over real share, noise and samples."""
+
+import argparse
+from itertools import chain
+from pathlib import Path
+
+from reflowbench.core.artifacts import write_text
+from reflowbench.core.config import load_group
+from reflowbench.core.parallel import in_parallel
+from reflowbench.core.params import TheoryPhaseParams
+from reflowbench.core.stage import progress, run_stage
+from reflowbench.theory.dae.tables import phase_jobs, run, to_csv
+
+GROUPS = (TheoryPhaseParams,)
+
+
+def main(args: argparse.Namespace) -> None:
+    """Train all rounds of every point of the diagrams; write the table."""
+    jobs = phase_jobs(load_group(TheoryPhaseParams, args.params))
+    lines = list(chain.from_iterable(progress(in_parallel(run, jobs), "phase diagrams", len(jobs))))
+    write_text(args.out, to_csv(lines))
+
+
+PARSER = argparse.ArgumentParser(description=__doc__)
+PARSER.add_argument("--out", type=Path, required=True, help="CSV file")
+
+if __name__ == "__main__":
+    run_stage(main, PARSER)

@@ -1,0 +1,46 @@
+"""theory_report: closed forms laid over what the theory stages measured."""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from reflowbench.core.artifacts import read_tensors, write_text
+from reflowbench.core.config import load_group
+from reflowbench.core.params import GridParams, TheoryDaeParams, TheoryGaussianParams, TheoryPhaseParams
+from reflowbench.core.stage import run_stage
+from reflowbench.theory.report.figures import write_figures
+from reflowbench.theory.report.flows import Flows
+from reflowbench.theory.report.page import render
+from reflowbench.theory.report.rounds import chains
+
+GROUPS = (GridParams, TheoryDaeParams, TheoryPhaseParams, TheoryGaussianParams)
+BASE = "base"
+
+
+def main(args: argparse.Namespace) -> None:
+    """Join the tables, draw the figures, write the page that shows them."""
+    dae, phases = load_group(TheoryDaeParams, args.params), load_group(TheoryPhaseParams, args.params)
+    gaussian, methods = load_group(TheoryGaussianParams, args.params), load_group(GridParams, args.params).methods
+    folders = {name: args.flows / name for name in (BASE, *methods)}
+    tables = {
+        "dae": pd.concat([pd.read_csv(args.dae / f"q{noise}.csv") for noise in dae.noise]),
+        "phase": pd.read_csv(args.phase),
+        "flows": pd.concat([pd.read_csv(folder / "scores.csv") for folder in folders.values()]),
+    }
+    paths = {name: read_tensors(folder / "trajectories.safetensors")[0] for name, folder in folders.items()}
+    found, flows = chains(tables["dae"], dae), Flows(tables["flows"], gaussian)
+    write_figures(args.out / "figures", found, tables["phase"], phases, flows, paths)
+    for name, table in tables.items():
+        write_text(args.out / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+    write_text(args.out / "report.md", render(found, tables["phase"], phases, flows))
+
+
+PARSER = argparse.ArgumentParser(description=__doc__)
+PARSER.add_argument("--dae", type=Path, required=True, help="folder of the linear autoencoder's tables")
+PARSER.add_argument("--phase", type=Path, required=True, help="table of the phase diagrams")
+PARSER.add_argument("--flows", type=Path, required=True, help="folder of the flows: base and a folder per method")
+PARSER.add_argument("--out", type=Path, required=True)
+
+if __name__ == "__main__":
+    run_stage(main, PARSER)
