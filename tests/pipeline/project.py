@@ -32,6 +32,13 @@ TINY_STAGES = [
     "evaluate@ocar-0-1",
     "summarize",
     "report",
+    "theory_dae@0.1",
+    "theory_phase",
+    "theory_gaussian_base",
+    "theory_gaussian@reflow",
+    "theory_gaussian@rca",
+    "theory_gaussian@ocar",
+    "theory_report",
     "track",
 ]
 

@@ -1,0 +1,114 @@
+"""The DAG as DVC reads it: the parameters that each stage depends on."""
+
+import ast
+import importlib
+
+from reflowbench.core.config import group_path
+from reflowbench.core.params import GridParams
+from reflowbench.couplings.shared import registry
+from tests.conftest import ROOT
+from tests.dag.resolved import option, raw, script_file, script_of
+from tests.source import COUPLINGS, SRC, calls, grid_keys_read, loaded, own_groups, tree_of, uses_of_params
+
+
+def is_read(stage, group):
+    """Whether a stage reads a group that its script names: `pairs` and `monitor` only if there is a use for them."""
+    if group == "monitor":
+        return option(stage, "plots") is not None
+    return script_of(stage) != "train_round" or group != "pairs" or registry.load(option(stage, "method")).regenerates
+
+
+def keys_read(stage):
+    """Keys of params.yaml that a stage reads: groups, single keys of the grid, and what its script names in KEYS."""
+    script = importlib.import_module(f"stages.{script_of(stage)}")
+    method, chain = option(stage, "method"), option(stage, "chain")
+    read = set(getattr(script, "KEYS", ())) & set(raw(stage))
+    for kind in script.GROUPS:
+        if kind is GridParams:
+            read |= grid_keys_read(script_file(stage))
+        elif is_read(stage, group_path(kind)):
+            read.add(group_path(kind))
+    if method:
+        read.add(f"methods.{method}")
+    if chain:
+        read.add(f"chains.{chain}")
+    return read
+
+
+def test_declared_parameters_are_those_that_the_script_reads(stages):
+    for name, stage in stages.items():
+        declared = [(params.def_path, key) for params in stage.params for key in params.params]
+        file = option(stage, "params", "params.yaml")
+        if not name.startswith("controls/"):
+            assert file == ("study/params.yaml" if name.startswith("study/") else "params.yaml"), name
+        read = {(file, key) for key in keys_read(stage)}
+        own = {(option(stage, argument), key) for argument, key in own_groups(script_file(stage))}
+        assert own == ({("controls/params.yaml", name.removeprefix("controls/"))} if "controls/" in name else set())
+        assert set(declared) == read | own, name
+        assert len(declared) == len(set(declared)), name
+
+
+def test_a_training_that_is_watched_says_so_and_keeps_what_is_seen(stages):
+    """In the pipeline all are: `dvc plots` shows it. The study's are not, so that no look costs it time."""
+    training = {n: stage for n, stage in stages.items() if script_of(stage) in ("train_base", "train_round")}
+    watched = {n for n in training if "/" not in n}
+    assert watched and {n for n, stage in stages.items() if option(stage, "plots")} == watched
+    for name in watched:
+        stage = training[name]
+        assert {out.def_path for out in stage.outs} == {option(stage, "out"), option(stage, "plots")}, name
+        [plots] = [out for out in stage.outs if out.plot]
+        assert plots.def_path == option(stage, "plots") and plots.use_cache and not plots.persist
+        assert plots.def_path.startswith("runs/training/")
+        assert "monitor" in keys_read(stage)
+    assert not [n for n, stage in stages.items() if n not in watched and "monitor" in keys_read(stage)]
+    folders = [option(training[n], "plots") for n in watched]
+    assert len(folders) == len(set(folders))
+
+
+def test_values_in_a_command_are_those_of_the_parameters(stages):
+    """A value that the command line holds is watched with the command: it needs no parameter."""
+    base = stages["train_base@0"]
+    assert option(base, "coupling") == raw(base)["base"]["coupling"]
+    chains = {n: stage for n, stage in stages.items() if n.startswith("study/chain@")}
+    assert set(chains) == {f"study/chain@{key}" for key in raw(next(iter(chains.values())))["chains"]}
+    for name, stage in chains.items():
+        chain = raw(stage)["chains"][option(stage, "chain")]
+        assert name == f"study/chain@{option(stage, 'chain')}" and option(stage, "method") == chain["method"]
+        assert option(stage, "bases") == f"runs/study/bases/{chain['base']}"
+
+
+def test_scripts_read_only_the_groups_they_name():
+    """GROUPS and KEYS are what the test above compares: all that is loaded must be in them, and nowhere else."""
+    for path in (ROOT / "stages").glob("[a-z]*.py"):
+        script = importlib.import_module(f"stages.{path.stem}")
+        assert loaded(path) == {kind.__name__ for kind in script.GROUPS}, path.name
+        called, text = [name for name, _ in calls(path)], ast.unparse(tree_of(path))
+        assert ("registry.load_method_params" in called) == (path.stem == "train_round")
+        assert ("registry.load_theory_params" in called) == (path.stem == "theory_gaussian")
+        assert all(ast.unparse(call.args[1]) == "args.params" for name, call in calls(path) if name == "load_group")
+        keys = set(getattr(script, "KEYS", ()))
+        if keys:
+            assert set(uses_of_params(path)) == keys, path.name
+            assert text.count("params = load_params(args.params)\n") == called.count("load_params") == 1, path.name
+        elif path.stem == "prepare_data":  # checks the whole file and uses nothing of it
+            assert text.count("registry.check(load_params(args.params), ") == called.count("load_params") == 1
+        else:
+            assert "load_params" not in called, path.name
+    readers = {"core/config.py", "cli.py", "couplings/shared/registry.py"}
+    for path in SRC.rglob("*.py"):
+        if str(path.relative_to(SRC / "reflowbench")) not in readers:
+            assert "load_group" not in path.read_text() and "load_params" not in path.read_text(), path
+        if path != COUPLINGS / "shared/registry.py":
+            assert "method_params" not in path.read_text() and "theory_params" not in path.read_text(), path
+
+
+def test_a_chains_scripts_are_given_its_name():
+    """What a study may override is read with the chain's name: by the scripts that run_chain runs, and it alone."""
+    for path in (ROOT / "stages").glob("[a-z]*.py"):
+        for name, call in calls(path):
+            arguments = [ast.unparse(argument) for argument in call.args]
+            takes = path.stem in ("train_round", "generate_pairs", "rca_regenerate")
+            if name == "load_group" and arguments[0] in ("RoundParams", "PairsParams"):
+                assert (arguments[2:] == ["args.chain"]) == takes, path
+            if name == "registry.load_method_params":
+                assert arguments == ["args.method", "args.chain", "args.params"]
