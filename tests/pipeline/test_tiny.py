@@ -12,7 +12,7 @@ import yaml
 from tests.conftest import ROOT
 from tests.pipeline.project import TINY_STAGES, Project
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("tiny")]  # one copy of the project for all
 
 TABLES = {"results.csv", "fd_by_round.csv", "aspects.csv", "paired.csv", "spectra.csv"}
 

@@ -11,7 +11,6 @@ from reflowbench.core.artifacts import read_tensors
 from reflowbench.core.config import load_params, read_yaml
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.networks import registry as networks
-from reflowbench.core.params import TheoryGaussianParams
 from reflowbench.core.randomness import noise
 from reflowbench.couplings.shared import registry
 from reflowbench.theory.gaussian import flows
@@ -20,17 +19,7 @@ from reflowbench.theory.gaussian.scores import names
 from stages import theory_gaussian, theory_gaussian_base
 from tests.conftest import ROOT
 from tests.couplings.methods import params as method_params
-
-OPTIM = {"steps": 12, "batch": 32, "lr": 5e-3, "schedule": "cosine", "warmup": 0, "ema": 0.9, "clip": 1.0}
-OPTIM |= {"loss": "mse", "times": "uniform"}
-
-
-def gaussian_params(**changes):
-    values = {"seeds": [0], "targets": ["gaussian", "mixture"], "dims": [2], "points": 128, "rounds": 2}
-    values |= {"network": {"name": "mlp", "hidden": 16, "blocks": 1, "time_features": 4}, "base": OPTIM}
-    values |= {"round": OPTIM | {"steps": 4}, "pairs": {"n": 64, "solver": "heun", "steps": 2}, "n_samples": 64}
-    values |= {"solver": "euler", "nfe": [1, 4], "projections": 4, "trajectories": 5, "methods": {}}
-    return TheoryGaussianParams.model_validate(values | changes)
+from tests.theory.made import OPTIM, gaussian_params
 
 
 def chain(cell, params, folder, name="reflow", own=None):

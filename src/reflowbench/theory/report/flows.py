@@ -21,9 +21,13 @@ NAMES = {
     "bures": "Wasserstein-2 between moments (Bures)",
     "sliced_wasserstein": "sliced Wasserstein-2",
     "variance_ratio": "variance relative to the truth",
+    "mean_error": "error of the mean (in standard deviations)",
+    "covariance_error": "error of the covariance (relative)",
     "mode_weight_error": "error of the mode weights (total variation)",
 }
 """What is shown, and how it is called."""
+_SHOWN = 1.4
+"""Coordinates up to which trajectories are drawn: the laws lie within 1, most noise outside."""
 REFERENCES = ("base", "real", "exact")
 
 
@@ -108,12 +112,14 @@ def rounds_figure(flows: Flows, metric: str, path: Path) -> None:
         axis.set_title(f"{name}, {dim} dimensions", fontsize=9)
         if metric != "variance_ratio":
             log_axis(axis, "y")
+            shown = [mean for line in axis.lines if (mean := np.nanmin(line.get_ydata())) > 0]
+            axis.set_ylim(bottom=min([floor, *shown]) / 2)  # an interval may reach below zero
         axis.set_xticks(range(0, p.rounds + 1, max(1, p.rounds // 5)))
     for axis in axes[-1]:
         axis.set_xlabel("round k")
     for axis in axes[:, 0]:
         axis.set_ylabel(NAMES[metric].replace(" (", "\n("), fontsize=8)
-    axes[0, 0].legend(fontsize=7)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), fontsize=8, loc="outside lower center", ncols=8)
     figure.suptitle(
         f"{NAMES[metric]}, {p.n_samples} samples at NFE {flows.nfe} (95 % intervals, {len(p.seeds)} seeds)", fontsize=10
     )
@@ -134,30 +140,35 @@ def trajectories_figure(
     """
     p, law = flows.params, target(target_, 2)
     truth = law.sample(600, torch.Generator().manual_seed(0))[0].numpy()
-    figure, axes = panels(len(flows.methods), p.rounds + 1, 1.15, 1.15, sharex=True, sharey=True)
+    figure, axes = panels(len(flows.methods), p.rounds + 1, 1.25, 1.25, layout=None, sharex=True, sharey=True)
+    # Finding a layout for so many panels would take ten seconds.
+    figure.subplots_adjust(left=0.045, right=0.995, bottom=0.09, top=0.88, wspace=0.1, hspace=0.1)
     for i, method in enumerate(flows.methods):
         rounds = [base[0], *paths.get(method, [])]
         for k, axis in enumerate(axes[i]):
-            axis.set(xticks=[], yticks=[], xlim=(-3, 3), ylim=(-3, 3), aspect="equal")
-            axis.plot(*truth.T, ",", color="0.6")
+            axis.set(xticks=(-1, 0, 1), yticks=(-1, 0, 1), xlim=(-_SHOWN, _SHOWN), ylim=(-_SHOWN, _SHOWN))
+            axis.tick_params(labelsize=6)
+            axis.plot(*truth.T, ".", color="0.75", markersize=1.5, zorder=0)
             if k < len(rounds):
                 _draw(axis, np.asarray(rounds[k]), COLOURS[i % len(COLOURS)])
             else:
                 axis.text(0, 0, "diverged", ha="center", va="center", fontsize=7)
             if not i:
                 axis.set_title(f"k = {k}", fontsize=8)
-        axes[i, 0].set_ylabel(method, fontsize=9)
+        axes[i, 0].set_ylabel(f"{method}\nsecond coordinate", fontsize=7)
+    for axis in axes[-1]:
+        axis.set_xlabel("first coordinate", fontsize=6)
     figure.suptitle(
-        f"Trajectories to the {target_} law in two dimensions, NFE {flows.nfe}, seed {p.seeds[0]}: lines from noise "
-        "(\u00b13 standard deviations shown) to samples (dots), grey: the law",
+        f"Trajectories to the {target_} law in two dimensions by round, NFE {flows.nfe}, seed {p.seeds[0]}: lines "
+        "come from the noise (standard deviation 1) and end in samples (black); grey: the law itself",
         fontsize=9,
     )
     save(figure, path)
 
 
 def _draw(axis: Any, states: Any, colour: str) -> None:
-    axis.plot(states[:, :, 0], states[:, :, 1], color=colour, linewidth=0.35, alpha=0.7)
-    axis.plot(states[-1, :, 0], states[-1, :, 1], ".", color="black", markersize=1.5)
+    axis.plot(states[:, :, 0], states[:, :, 1], color=colour, linewidth=0.4, alpha=0.8)
+    axis.plot(states[-1, :, 0], states[-1, :, 1], ".", color="black", markersize=2)
 
 
 def table(flows: Flows, metric: str, nfe: int, rounds: Sequence[int]) -> str:

@@ -12,6 +12,9 @@ from reflowbench.theory.report import phase
 from reflowbench.theory.report.flows import NAMES, Flows, has, table
 from reflowbench.theory.report.rounds import FADED, Agreement, Chain, agreements, simultaneous
 
+DISTANCES = ("bures", "sliced_wasserstein")
+"""Scores that are shown at every NFE; the others at the highest."""
+
 
 def _rows(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     lines = ["| " + " | ".join(head) + " |", "| " + " | ".join("--:" for _ in head) + " |"]
@@ -63,9 +66,9 @@ def _bounds(found: Sequence[Chain]) -> str:
         verdict = "above in every repetition" if single >= chain.bound else "mean above, single repetitions below"
         if norm[at] < chain.bound:
             verdict = "below by less than its interval" if norm[at] + half[at] >= chain.bound else "**below**"
-        row = (chain.noise, chain.real, chain.samples, chain.bound, norm[at], at, half[at], single)
-        rows.append((*(f"{v:.4g}" for v in row), verdict))
-    rows = [(q, r, n, bound, mean, at, "\u00b1 " + half, one, v) for q, r, n, bound, mean, at, half, one, v in rows]
+        row = [f"{v:g}" for v in (chain.noise, chain.real)] + [str(chain.samples)]
+        row += [f"{v:.4g}" for v in (chain.bound, norm[at])] + [str(at), f"\u00b1 {half[at]:.2g}", f"{single:.4g}"]
+        rows.append([*row, verdict])
     return _rows(head, rows)
 
 
@@ -166,7 +169,7 @@ def _flows(flows: Flows) -> list[str]:
         parts.append(f"### {name[0].upper()}{name[1:]}")
         if any(has(flows, target, metric) for target in p.targets):
             parts.append(f"![{name} by round](figures/flow_{metric}.png)")
-        for nfe in sorted(p.nfe, reverse=True):
+        for nfe in sorted(p.nfe, reverse=True) if metric in DISTANCES else [flows.nfe]:
             parts += [f"NFE {nfe}:", table(flows, metric, nfe, rounds)]
     if 2 in p.dims:
         parts.append("### Trajectories in two dimensions")

@@ -15,12 +15,14 @@ _MARKED = 15
 """About so many rounds get a mark, most of them early, where things happen."""
 
 
-def panels(rows: int, columns: int, width: float, height: float, **shared: Any) -> tuple[Any, Any]:
+def panels(
+    rows: int, columns: int, width: float, height: float, layout: str | None = "constrained", **shared: Any
+) -> tuple[Any, Any]:
     """A figure of panels, each of the given size in inches, and the panels as a two-dimensional array."""
     from matplotlib import pyplot
 
     size = (width * columns, height * rows + 0.4)
-    figure, axes = pyplot.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False, **shared)
+    figure, axes = pyplot.subplots(rows, columns, figsize=size, layout=layout, squeeze=False, **shared)
     for panel in axes.flat:
         panel.grid(alpha=0.3)
         panel.spines[["top", "right"]].set_visible(False)
