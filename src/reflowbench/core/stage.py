@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from reflowbench.core.artifacts import SCRATCH
 from reflowbench.core.config import PARAMS_FILE
 from reflowbench.core.errors import ReflowbenchError
 
 T = TypeVar("T")
 THREADS_VARIABLE = "REFLOWBENCH_THREADS"
+DURATIONS = SCRATCH / "durations.jsonl"
+"""What stages took, for `reflowbench status`: beside the outputs, which must be the same bytes in every run."""
 
 
 def run_stage(main: Callable[..., None], parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> None:
     """Run a stage's `main` with its parsed arguments, then exit.
 
     A `ReflowbenchError` becomes its message on stderr and exit status 1; Ctrl-C and SIGTERM exit
-    with 130 and 143 after the clean-up of half-written outputs.
+    with 130 and 143 after the clean-up of half-written outputs. What the run took goes to DURATIONS.
 
     Args:
         main: Called with the namespace.
@@ -31,13 +37,36 @@ def run_stage(main: Callable[..., None], parser: argparse.ArgumentParser, argv: 
     parser.add_argument("--params", type=Path, default=PARAMS_FILE, help="parameter file (default: %(default)s)")
     args = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, _terminate)
+    status = 1
     try:
         main(args)
+        status = 0
     except ReflowbenchError as error:
         sys.exit(f"ERROR: {error}")
     except KeyboardInterrupt:
         print("interrupted; no output was written", file=sys.stderr)
-        sys.exit(130)
+        status = 130
+        sys.exit(status)
+    except SystemExit as stop:
+        status = stop.code if isinstance(stop.code, int) else 1
+        raise
+    finally:
+        _record(Path(sys.argv[0]).stem, list(sys.argv[1:] if argv is None else argv), status)
+
+
+def _record(script: str, arguments: list[str], status: int) -> None:
+    """Append a line to DURATIONS, in one write, so that stages that end together do not mix."""
+    with contextlib.suppress(Exception):  # it serves an estimate only: nothing that goes wrong here may fail a stage
+        import resource
+
+        import psutil
+
+        seconds = time.time() - psutil.Process().create_time()  # with the imports, which may take most of it
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        line = {"script": script, "arguments": arguments, "seconds": round(seconds, 2), "peak_bytes": peak}
+        SCRATCH.mkdir(exist_ok=True)
+        with DURATIONS.open("ab", buffering=0) as file:
+            file.write((json.dumps(line | {"exit": status}) + "\n").encode())
 
 
 def _terminate(signum: int, frame: Any) -> None:
