@@ -35,6 +35,19 @@ def _track(args: argparse.Namespace) -> None:
     print(sync_if_changed())
 
 
+def _compare(args: argparse.Namespace) -> None:
+    from reflowbench.compare.page import compare
+    from reflowbench.compare.render import markdown, writer
+    from reflowbench.compare.revisions import snapshot
+
+    write = writer(args.out) if args.out else None
+    before, after = (snapshot(revision, args.reports, args.params) for revision in (args.before, args.after))
+    found = compare(before, after)
+    print(markdown(found), end="")
+    if write:
+        write(found)
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     main_parser = argparse.ArgumentParser(prog="reflowbench", description=__doc__)
@@ -49,6 +62,13 @@ def parser() -> argparse.ArgumentParser:
     check.set_defaults(run=_check)
     track = commands.add_parser("track", help="mirror the pipeline's state in MLflow")
     track.set_defaults(run=_track)
+    compare = commands.add_parser("compare", help="compare parameters and results of two revisions")
+    compare.add_argument("before", metavar="REV", help="a branch, tag or commit")
+    compare.add_argument("after", metavar="REV", nargs="?", help="another one (default: the working tree)")
+    compare.add_argument("--out", type=Path, help="also write a page: a name that ends in .md or .html")
+    compare.add_argument("--reports", type=Path, default=Path("reports"), help="default: %(default)s")
+    compare.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
+    compare.set_defaults(run=_compare)
     return main_parser
 
 
