@@ -48,6 +48,22 @@ def _compare(args: argparse.Namespace) -> None:
         write(found)
 
 
+def _status(args: argparse.Namespace) -> None:
+    import json
+
+    from reflowbench.status.durations import read_durations
+    from reflowbench.status.overview import as_json
+    from reflowbench.status.stages import read_stages
+
+    stages, durations = read_stages(), read_durations()
+    if args.json:
+        print(json.dumps(as_json(stages, durations), indent=2))
+    else:
+        from reflowbench.status.view import show
+
+        show(stages, durations, sys.stdout)
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     main_parser = argparse.ArgumentParser(prog="reflowbench", description=__doc__)
@@ -62,6 +78,9 @@ def parser() -> argparse.ArgumentParser:
     check.set_defaults(run=_check)
     track = commands.add_parser("track", help="mirror the pipeline's state in MLflow")
     track.set_defaults(run=_track)
+    status = commands.add_parser("status", help="show which cells of the grid are done, and why the others are not")
+    status.add_argument("--json", action="store_true", help="as JSON")
+    status.set_defaults(run=_status)
     compare = commands.add_parser("compare", help="compare parameters and results of two revisions")
     compare.add_argument("before", metavar="REV", help="a branch, tag or commit")
     compare.add_argument("after", metavar="REV", nargs="?", help="another one (default: the working tree)")
