@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
@@ -33,6 +34,40 @@ def _track(args: argparse.Namespace) -> None:
     from reflowbench.tracking.sync import sync_if_changed
 
     print(sync_if_changed())
+
+
+def _cost(args: argparse.Namespace) -> None:
+    from reflowbench import profiles
+    from reflowbench.core.config import load_params, validate
+    from reflowbench.core.data.sources import load_images
+    from reflowbench.core.stage import set_threads
+    from reflowbench.cost.measure import Throughput, measure
+    from reflowbench.cost.plan import Planner
+    from reflowbench.cost.view import show
+    from reflowbench.couplings.shared import registry
+
+    set_threads()
+    params = validate(profiles.resolve(args.profile), args.profile) if args.profile else load_params()
+    registry.check(params, args.profile or "params.yaml")
+    train, heldout = load_images(params.data)
+    planner = Planner(params, train, heldout)
+    throughput = None
+    if args.measure:
+        throughput = measure(params, planner.network, train.dim)
+    elif args.flops or args.steps_per_second:
+        flops = args.flops or args.steps_per_second * planner.network.training(params.round).flops
+        throughput = Throughput(flops, flops)
+    show(planner.lines(), planner.network.parameters, throughput, sys.stdout)
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r}: want a positive number, such as 1e13")
+    return value
 
 
 def _compare(args: argparse.Namespace) -> None:
@@ -78,6 +113,13 @@ def parser() -> argparse.ArgumentParser:
     check.set_defaults(run=_check)
     track = commands.add_parser("track", help="mirror the pipeline's state in MLflow")
     track.set_defaults(run=_track)
+    cost = commands.add_parser("cost", help="show what a profile costs before it runs")
+    cost.add_argument("--profile", metavar="NAME", help="default: params.yaml as it is")
+    hours = cost.add_mutually_exclusive_group()
+    hours.add_argument("--measure", action="store_true", help="hours on this machine: times a step of each")
+    hours.add_argument("--flops", type=_positive, help="hours on a machine with so many FLOPs a second")
+    hours.add_argument("--steps-per-second", type=_positive, help="hours at so many training steps of a round a second")
+    cost.set_defaults(run=_cost)
     status = commands.add_parser("status", help="show which cells of the grid are done, and why the others are not")
     status.add_argument("--json", action="store_true", help="as JSON")
     status.set_defaults(run=_status)
