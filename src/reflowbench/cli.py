@@ -9,6 +9,7 @@ from pathlib import Path
 
 from reflowbench import __version__
 from reflowbench.core.errors import ReflowbenchError
+from reflowbench.core.flow.schemes import NFE_PER_STEP
 
 # Commands import what they need themselves: `track` runs after every `dvc repro` and must be quick.
 
@@ -36,6 +37,23 @@ def _track(args: argparse.Namespace) -> None:
     print(sync_if_changed())
 
 
+def _sample(args: argparse.Namespace) -> None:
+    from reflowbench.core.stage import set_threads
+    from reflowbench.gallery.draw import write_animation, write_grid
+    from reflowbench.gallery.models import open_model
+
+    set_threads()
+    if args.out.suffix != args.format:
+        raise ReflowbenchError(f"--out {args.out}: this writes {args.format} files; end the name in {args.format}")
+    model = open_model(args.model, args.data)
+    seed = model.seed if args.seed is None else args.seed
+    if args.format == ".png":
+        write_grid(args.out, model, args.n, args.nfe, args.solver, seed)
+    else:
+        write_animation(args.out, model, args.n, args.nfe, args.solver, seed, args.milliseconds)
+    print(f"wrote {args.out}: {args.n} samples of {args.model}, {args.solver}, NFE {args.nfe}, noise of seed {seed}")
+
+
 def _cost(args: argparse.Namespace) -> None:
     from reflowbench import profiles
     from reflowbench.core.config import load_params, validate
@@ -58,6 +76,12 @@ def _cost(args: argparse.Namespace) -> None:
         flops = args.flops or args.steps_per_second * planner.network.training(params.round).flops
         throughput = Throughput(flops, flops)
     show(planner.lines(), planner.network.parameters, throughput, sys.stdout)
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: want a whole number of at least 1")
+    return int(text)
 
 
 def _positive(text: str) -> float:
@@ -113,6 +137,21 @@ def parser() -> argparse.ArgumentParser:
     check.set_defaults(run=_check)
     track = commands.add_parser("track", help="mirror the pipeline's state in MLflow")
     track.set_defaults(run=_track)
+    for name, kind, what in (
+        ("sample", ".png", "draw a grid of samples of a model"),
+        ("animate", ".gif", "draw samples of a model on their way from noise"),
+    ):
+        draw = commands.add_parser(name, help=what)
+        draw.add_argument("model", type=Path, metavar="MODEL", help="a folder such as runs/chains/rca/s0/k4/model")
+        draw.add_argument("--out", type=Path, required=True, help=f"the file; its name ends in {kind}")
+        draw.add_argument("--n", type=_whole, default=64, help="samples (default: %(default)s)")
+        draw.add_argument("--nfe", type=_whole, default=50, help="network evaluations of each (default: %(default)s)")
+        draw.add_argument("--solver", choices=tuple(NFE_PER_STEP), default="euler", help="default: %(default)s")
+        draw.add_argument("--seed", type=int, help="of the noise (default: that of the model's chain)")
+        draw.add_argument("--data", type=Path, default=Path("runs/data/train.safetensors"), help="default: %(default)s")
+        if name == "animate":
+            draw.add_argument("--milliseconds", type=_whole, default=60, help="of a frame (default: %(default)s)")
+        draw.set_defaults(run=_sample, format=kind)
     cost = commands.add_parser("cost", help="show what a profile costs before it runs")
     cost.add_argument("--profile", metavar="NAME", help="default: params.yaml as it is")
     hours = cost.add_mutually_exclusive_group()
