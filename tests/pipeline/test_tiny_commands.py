@@ -29,14 +29,14 @@ def test_status_says_that_all_is_done_and_what_it_took(whole):
     whole.set_params(round__lr=0.002)
     said = whole.run("reflowbench", "status").stdout
     (whole.folder / "params.yaml").write_bytes(params)
-    assert "round.lr 0.001 → 0.002" in said and "to run, in about" in said
+    assert "round.lr 0.001 → 0.002" in said and "to run in about" in said
 
 
 def test_costs_are_planned_exactly(whole):
     """Of each method of the grid, those of the profile's own stages in train.json."""
     params = load_params(whole.folder / "params.yaml")
     n = len(ImageSet.load(whole.folder / "runs/data/train.safetensors"))
-    known = [variant for variant in variants(params.model_copy(update={"grid": _known(params.grid)}))]
+    known = variants(params.model_copy(update={"grid": _known(params.grid)}))
     assert {variant.name for variant in known} == {"reflow", "rca", "ocar"}
     for variant in known:
         recorded = load_facts(whole.folder / f"runs/chains/{variant.name}/s0/k1/model")
@@ -56,7 +56,6 @@ def test_models_of_the_pipeline_are_drawn(whole):
 
 
 def test_revisions_are_compared(whole):
-    """The results as they are, and as they would be with a worse method."""
     user = ("-c", "user.name=test", "-c", "user.email=test@example.invalid")
     whole.run("git", "add", "params.yaml", "reports/results.csv")
     whole.run("git", *user, "commit", "--quiet", "--message", "results")

@@ -18,6 +18,8 @@ COLOURS: dict[State, str] = {"done": "green", "running": "bold cyan", "stale": "
 _WIDTH = 160
 """Columns where the output is no terminal: rich would take 80, and cut reasons off."""
 _NAMED = 2
+"""So many stages are named for each reason; of others, how many."""
+_AFTER = "comes after a stage that runs or has to"
 
 
 def show(stages: Sequence[Stage], durations: Durations, file: TextIO) -> None:
@@ -71,10 +73,10 @@ def _reasons(stages: Sequence[Stage]) -> Table:
     for stage in stages:
         for reason in stage.reasons:
             # What only follows from another stage is one line, not one for each stage before it.
-            text = "comes after a stage that runs or has to" if reason.startswith("after ") else reason
+            text = _AFTER if reason.startswith("after ") else reason
             found.setdefault((stage.state, text), []).append(stage.name)
     table = _table("state", "because", "stages")
-    for (state, reason), names in found.items():
+    for (state, reason), names in sorted(found.items(), key=lambda item: item[0][1] == _AFTER):
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         table.add_row(_state(state), reason, ", ".join(names[:_NAMED]) + more)
     return table
@@ -89,8 +91,10 @@ def _time(stages: Sequence[Stage], durations: Durations) -> str:
     done += f"; their last runs took {duration(spent)}." if spent else "."
     if to_run == untimed:
         return done + " How long the others take is not known: none has run here yet." * bool(to_run)
-    left = f"{to_run} to run, in about {duration(expected)}, less where DVC has results in its cache"
-    return f"{done} {left}{f'; {untimed} of them were never timed' if untimed else ''}."
+    unknown = f", and {untimed} that were never timed" if untimed else ""
+    return (
+        f"{done} {to_run - untimed} to run in about {duration(expected)}{unknown}; less where DVC's cache has results."
+    )
 
 
 def _table(*header: str) -> Table:
