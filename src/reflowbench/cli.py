@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
 from reflowbench import __version__
 from reflowbench.core.errors import ReflowbenchError
+from reflowbench.core.flow.schemes import NFE_PER_STEP
 
 # Commands import what they need themselves: `track` runs after every `dvc repro` and must be quick.
 
@@ -35,6 +37,92 @@ def _track(args: argparse.Namespace) -> None:
     print(sync_if_changed())
 
 
+def _sample(args: argparse.Namespace) -> None:
+    from reflowbench.core.stage import set_threads
+    from reflowbench.gallery.draw import write_animation, write_grid
+    from reflowbench.gallery.models import open_model
+
+    set_threads()
+    if args.out.suffix != args.format:
+        raise ReflowbenchError(f"--out {args.out}: this writes {args.format} files; end the name in {args.format}")
+    model = open_model(args.model, args.data)
+    seed = model.seed if args.seed is None else args.seed
+    if args.format == ".png":
+        write_grid(args.out, model, args.n, args.nfe, args.solver, seed)
+    else:
+        write_animation(args.out, model, args.n, args.nfe, args.solver, seed, args.milliseconds)
+    print(f"wrote {args.out}: {args.n} samples of {args.model}, {args.solver}, NFE {args.nfe}, noise of seed {seed}")
+
+
+def _cost(args: argparse.Namespace) -> None:
+    from reflowbench import profiles
+    from reflowbench.core.config import load_params, validate
+    from reflowbench.core.data.sources import load_images
+    from reflowbench.core.stage import set_threads
+    from reflowbench.cost.measure import Throughput, measure
+    from reflowbench.cost.plan import Planner
+    from reflowbench.cost.view import show
+    from reflowbench.couplings.shared import registry
+
+    set_threads()
+    params = validate(profiles.resolve(args.profile), args.profile) if args.profile else load_params()
+    registry.check(params, args.profile or "params.yaml")
+    train, heldout = load_images(params.data)
+    planner = Planner(params, train, heldout)
+    throughput = None
+    if args.measure:
+        throughput = measure(params, planner.network, train.dim)
+    elif args.flops or args.steps_per_second:
+        flops = args.flops or args.steps_per_second * planner.network.training(params.round).flops
+        throughput = Throughput(flops, flops)
+    show(planner.lines(), planner.network.parameters, throughput, sys.stdout)
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: want a whole number of at least 1")
+    return int(text)
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r}: want a positive number, such as 1e13")
+    return value
+
+
+def _compare(args: argparse.Namespace) -> None:
+    from reflowbench.compare.page import compare
+    from reflowbench.compare.render import markdown, writer
+    from reflowbench.compare.revisions import snapshot
+
+    write = writer(args.out) if args.out else None
+    before, after = (snapshot(revision, args.reports, args.params) for revision in (args.before, args.after))
+    found = compare(before, after)
+    print(markdown(found), end="")
+    if write:
+        write(found)
+
+
+def _status(args: argparse.Namespace) -> None:
+    import json
+
+    from reflowbench.status.durations import read_durations
+    from reflowbench.status.overview import as_json
+    from reflowbench.status.stages import read_stages
+
+    stages, durations = read_stages(), read_durations()
+    if args.json:
+        print(json.dumps(as_json(stages, durations), indent=2))
+    else:
+        from reflowbench.status.view import show
+
+        show(stages, durations, sys.stdout)
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     main_parser = argparse.ArgumentParser(prog="reflowbench", description=__doc__)
@@ -49,6 +137,38 @@ def parser() -> argparse.ArgumentParser:
     check.set_defaults(run=_check)
     track = commands.add_parser("track", help="mirror the pipeline's state in MLflow")
     track.set_defaults(run=_track)
+    for name, kind, what in (
+        ("sample", ".png", "draw a grid of samples of a model"),
+        ("animate", ".gif", "draw samples of a model on their way from noise"),
+    ):
+        draw = commands.add_parser(name, help=what)
+        draw.add_argument("model", type=Path, metavar="MODEL", help="a folder such as runs/chains/rca/s0/k4/model")
+        draw.add_argument("--out", type=Path, required=True, help=f"the file; its name ends in {kind}")
+        draw.add_argument("--n", type=_whole, default=64, help="samples (default: %(default)s)")
+        draw.add_argument("--nfe", type=_whole, default=50, help="network evaluations of each (default: %(default)s)")
+        draw.add_argument("--solver", choices=tuple(NFE_PER_STEP), default="euler", help="default: %(default)s")
+        draw.add_argument("--seed", type=int, help="of the noise (default: that of the model's chain)")
+        draw.add_argument("--data", type=Path, default=Path("runs/data/train.safetensors"), help="default: %(default)s")
+        if name == "animate":
+            draw.add_argument("--milliseconds", type=_whole, default=60, help="of a frame (default: %(default)s)")
+        draw.set_defaults(run=_sample, format=kind)
+    cost = commands.add_parser("cost", help="show what a profile costs before it runs")
+    cost.add_argument("--profile", metavar="NAME", help="default: params.yaml as it is")
+    hours = cost.add_mutually_exclusive_group()
+    hours.add_argument("--measure", action="store_true", help="hours on this machine: times a step of each")
+    hours.add_argument("--flops", type=_positive, help="hours on a machine with so many FLOPs a second")
+    hours.add_argument("--steps-per-second", type=_positive, help="hours at so many training steps of a round a second")
+    cost.set_defaults(run=_cost)
+    status = commands.add_parser("status", help="show which cells of the grid are done, and why the others are not")
+    status.add_argument("--json", action="store_true", help="as JSON")
+    status.set_defaults(run=_status)
+    compare = commands.add_parser("compare", help="compare parameters and results of two revisions")
+    compare.add_argument("before", metavar="REV", help="a branch, tag or commit")
+    compare.add_argument("after", metavar="REV", nargs="?", help="another one (default: the working tree)")
+    compare.add_argument("--out", type=Path, help="also write a page: a name that ends in .md or .html")
+    compare.add_argument("--reports", type=Path, default=Path("reports"), help="default: %(default)s")
+    compare.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
+    compare.set_defaults(run=_compare)
     return main_parser
 
 

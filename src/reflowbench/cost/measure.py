@@ -1,0 +1,81 @@
+"""How many FLOPs a second this machine gets through: of a training step and of a sampling step, as they really run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+
+from reflowbench.core.flow.blocks import BLOCK
+from reflowbench.core.flow.solvers import solve
+from reflowbench.core.networks import registry
+from reflowbench.core.params import Params
+from reflowbench.cost.network import VelocityCost
+from reflowbench.couplings.shared.base import Coupling, Networks, Pairs
+from reflowbench.training.loop import Trainer
+
+_WARM_UP = 3
+_REPEATS = 15
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """FLOPs per second.
+
+    Attributes:
+        training: Of training passes, the optimizer's work included.
+        sampling: Of solving the flow.
+    """
+
+    training: float
+    sampling: float
+
+    def seconds(self, train_flops: int, sample_flops: int) -> float:
+        """Time of some work."""
+        return train_flops / self.training + sample_flops / self.sampling
+
+
+class _SamePairs(Coupling):
+    """The same batch at every step."""
+
+    def __init__(self, pairs: Pairs) -> None:
+        super().__init__()
+        self._pairs = pairs
+
+    def batch(self, step: int, networks: Networks) -> Pairs:
+        """See `Coupling.batch`."""
+        return self._pairs
+
+
+def measure(params: Params, network: VelocityCost, dim: int) -> Throughput:
+    """Time some steps: the median, after a few that are not counted.
+
+    Args:
+        params: The whole of the parameters.
+        network: Their network, counted.
+        dim: Values per image.
+
+    Returns:
+        The throughput of this machine, with the number of threads that torch has now.
+    """
+    made = registry.build(params.network, dim, seed=0)
+    pairs = (torch.randn(params.round.batch, dim), torch.rand(params.round.batch, dim))
+    few = params.round.model_copy(update={"steps": _WARM_UP + _REPEATS})
+    training = iter(Trainer(made, _SamePairs(pairs), few, seed=0, round_=0))
+    block = torch.randn(BLOCK, dim)
+    made.eval()
+    step = _time(lambda: next(training))
+    sample = _time(lambda: solve(made, block, "euler", 1))
+    return Throughput(network.training(params.round).flops / step, network.sampling(BLOCK).flops / sample)
+
+
+def _time(work: Callable[[], object]) -> float:
+    seconds = []
+    for _ in range(_WARM_UP + _REPEATS):
+        start = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - start)
+    return median(seconds[_WARM_UP:])

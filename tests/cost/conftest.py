@@ -1,0 +1,20 @@
+import pytest
+import torch
+
+from reflowbench.core.data.images import ImageSet
+from reflowbench.core.networks import registry
+from reflowbench.core.networks.model import save_model
+from tests.conftest import NETWORK
+from tests.cost.made import Round
+
+
+@pytest.fixture(scope="package")
+def rounds(tmp_path_factory):
+    """A base model and real images of 8x8 values, as the stages left them."""
+    folder = tmp_path_factory.mktemp("rounds")
+    draw = torch.Generator().manual_seed(0)
+    images = torch.rand(40, 64, generator=draw) * 2 - 1
+    ImageSet(images, torch.arange(40) % 10, (1, 8, 8), levels=17, dequantized=True).save(folder / "train.safetensors")
+    network = registry.build(NETWORK, 64, seed=3)
+    save_model(folder / "base", network, NETWORK, 64, {}, lambda path: None)
+    return Round(folder)

@@ -1,0 +1,158 @@
+"""Grids and animations of a model's samples, and what is said when the model is not there."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from reflowbench import cli, profiles
+from reflowbench.core.data.png import read_png, tile
+from reflowbench.core.flow.solvers import solve
+from reflowbench.core.networks.model import load_model, save_model
+from reflowbench.core.randomness import noise
+from reflowbench.gallery.draw import states, write_animation, write_grid
+from reflowbench.gallery.models import Model, open_model
+from tests.conftest import NETWORK, ROOT
+
+MODEL = "runs/chains/rca/s3/k1/model"
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch, images, network):
+    """A model of seed 3 and the images that it was trained on."""
+    monkeypatch.chdir(tmp_path)
+    images.save(tmp_path / "runs/data/train.safetensors")
+    save_model(tmp_path / MODEL, network, NETWORK, images.dim, {}, lambda path: None)
+    profile = profiles.resolve("digits", ROOT / "profiles")
+    profile["grid"]["seeds"] = [0, 3]
+    (tmp_path / "params.yaml").write_text(profiles.render(profile))
+    return tmp_path
+
+
+def fails(*arguments):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(list(arguments))
+    return str(stop.value.code)
+
+
+def test_a_grid_shows_the_samples_that_an_evaluation_makes(workspace, images, network, capsys):
+    """From the noise of the chain's seed, at the grey levels of the data, ten in rows of four."""
+    cli.main(["sample", MODEL, "--n", "10", "--nfe", "6", "--solver", "heun", "--out", "out/grid.png"])
+    ends = solve(network, noise(3, "evaluation", 0, range(10), images.dim), "heun", 3)
+    expected = tile(images.to_bytes(images.quantize(ends)), 4, scale=8, gap=8)
+    assert np.abs(read_png(workspace / "out/grid.png").astype(int) - expected).max() <= 16, "one grey level of 17"
+    assert "10 samples" in (said := capsys.readouterr().out) and "noise of seed 3" in said
+
+
+def test_the_same_command_gives_the_same_bytes_and_another_seed_others(workspace):
+    def drawn(*more, name="grid.png", command="sample"):
+        cli.main([command, MODEL, "--n", "5", "--nfe", "4", "--out", name, *more])
+        return (workspace / name).read_bytes()
+
+    assert drawn() == drawn() == drawn("--seed", "3") != drawn("--seed", "4")
+    gifs = [drawn(*more, name="a.gif", command="animate") for more in ((), (), ("--seed", "4"))]
+    assert gifs[0] == gifs[1] != gifs[2]
+    assert not list(workspace.glob(".*.tmp"))
+
+
+def test_the_first_samples_do_not_depend_on_how_many_are_drawn(workspace):
+    model = open_model(workspace / MODEL)
+    few, many = (states(model, n, 3, "euler", 0) for n in (5, 300))
+    assert [torch.equal(a, b[:5]) for a, b in zip(few, many, strict=True)] == [True] * 4
+
+
+def test_an_animation_goes_from_noise_to_image(workspace, images):
+    """A frame for the noise and one for each step; the last one is the grid."""
+    cli.main(["animate", MODEL, "--n", "4", "--nfe", "8", "--milliseconds", "50", "--out", "a.gif"])
+    cli.main(["sample", MODEL, "--n", "4", "--nfe", "8", "--out", "grid.png"])
+    with Image.open("a.gif") as file:
+        frames, times = [], []
+        for number in range(file.n_frames):
+            file.seek(number)
+            frames.append(np.array(file.convert("L")))
+            times.append(file.info["duration"])
+    assert len(frames) == 9 and times == [50] * 8 + [1500]
+    first = tile(images.to_bytes(images.quantize(noise(3, "evaluation", 0, range(4), images.dim))), 2, scale=8, gap=8)
+    assert np.array_equal(frames[0], first[:, :, 0])
+    assert np.array_equal(frames[-1], read_png(workspace / "grid.png")[:, :, 0])
+
+
+def test_images_of_three_channels_are_drawn_in_colour(tmp_path, images):
+    colour = type(images)(images.images[:, :12], images.labels, (3, 2, 2), 256, dequantized=False)
+    model = Model(lambda x, t: torch.zeros_like(x), colour, 0)
+    write_grid(tmp_path / "a.png", model, 4, 2, "euler", 0)
+    assert read_png(tmp_path / "a.png").shape == (2 * 32 + 16, 2 * 32 + 16, 3)
+    write_animation(tmp_path / "a.gif", model, 4, 2, "euler", 0, 50)
+    with Image.open(tmp_path / "a.gif") as file:
+        assert file.convert("RGB").getextrema()[0] == (0, 255)
+
+
+@pytest.mark.parametrize(
+    ("folder", "message"),
+    [
+        ("runs/chains/rca/s3/k2/model", "`dvc repro rca@rca-3-after1` makes it"),
+        ("runs/chains/ot/s0/k4/model/", "`dvc repro ocar@ot-0-after3` makes it"),
+        ("runs/chains/ocar/s0/k0/model", "`dvc checkout runs/chains/ocar/s0/k0/model` restores it"),
+        ("runs/chains/ocar/s0/k0/model", "`dvc repro k0@ocar-0` makes it"),
+        ("runs/base/s0", "`dvc pull runs/base/s0` from a remote, and `dvc repro train_base@0` makes it"),
+        (
+            "runs/base/s1",
+            "it is not in the grid of params.yaml: methods reflow, rca, ocar, ot; seeds 0, 3; rounds 0 to 4",
+        ),
+        ("runs/chains/rca/s3/k5/model", "it is not in the grid of params.yaml"),
+        ("runs/chains/neon/s3/k1/model", "it is not in the grid of params.yaml"),
+        ("elsewhere", "want one such as runs/base/s0 or runs/chains/METHOD/sSEED/kROUND/model"),
+    ],
+)
+def test_a_model_that_is_not_there(workspace, folder, message):
+    said = fails("sample", folder, "--out", "grid.png")
+    assert said.startswith(f"ERROR: {folder.rstrip('/')}: no such model folder; ") and message in said
+    assert not (workspace / "grid.png").exists()
+
+
+def test_a_model_that_is_not_there_without_parameters(workspace):
+    (workspace / "params.yaml").unlink()
+    assert "`dvc repro` makes those of the grid" in fails("sample", "runs/base/s0", "--out", "grid.png")
+
+
+def test_images_that_are_not_there_or_of_another_shape(workspace, images):
+    other = type(images)(images.images[:, :4], images.labels, (1, 2, 2), 17, dequantized=True)
+    other.save(workspace / "other.safetensors")
+    said = fails("sample", MODEL, "--out", "grid.png", "--data", "other.safetensors")
+    assert "makes images of 16 values, other.safetensors has 4" in said
+    (workspace / "runs/data/train.safetensors").unlink()
+    assert "`dvc repro prepare_data` makes it" in fails("animate", MODEL, "--out", "a.gif")
+
+
+def test_a_damaged_or_a_diverged_model(workspace):
+    network, params, dim = load_model(workspace / MODEL)
+    with torch.no_grad():
+        network.output.bias.fill_(torch.inf)
+    shutil.rmtree(workspace / MODEL)
+    save_model(workspace / MODEL, network, params, dim, {}, lambda path: None)
+    assert "the samples are not finite" in fails("sample", MODEL, "--out", "grid.png")
+    (workspace / MODEL / "model.safetensors").write_bytes(b"?")
+    assert "damaged" in fails("sample", MODEL, "--out", "grid.png")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sample", MODEL, "--out", "grid.jpg"], "--out grid.jpg: this writes .png files"),
+        (["animate", MODEL, "--out", "grid.png"], "--out grid.png: this writes .gif files"),
+        (
+            ["sample", MODEL, "--out", "a.png", "--nfe", "5", "--solver", "rk4"],
+            "--nfe 5: rk4 makes 4 evaluations a step",
+        ),
+    ],
+)
+def test_arguments_that_do_not_fit(workspace, arguments, message):
+    assert message in fails(*arguments)
+
+
+@pytest.mark.parametrize("arguments", [["--n", "0"], ["--nfe", "-1"], ["--n", "x"]])
+def test_numbers_are_whole(workspace, arguments, capsys):
+    assert fails("sample", MODEL, "--out", "a.png", *arguments) == "2"
+    assert "want a whole number of at least 1" in capsys.readouterr().err

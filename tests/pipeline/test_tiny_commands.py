@@ -1,0 +1,62 @@
+"""The command line's tools on a pipeline that has run. Uses what test_tiny left in the copy of the project."""
+
+import json
+
+import pytest
+
+from reflowbench.core.config import load_params
+from reflowbench.core.data.images import ImageSet
+from reflowbench.core.networks.model import load_facts
+from reflowbench.cost.pairs import variants
+from reflowbench.cost.plan import facts
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def whole(project):
+    """The pipeline, brought up to date."""
+    project.repro()
+    return project
+
+
+def test_status_says_that_all_is_done_and_what_it_took(whole):
+    status = json.loads(whole.run("reflowbench", "status", "--json").stdout)
+    assert {stage["state"] for stage in status["stages"].values()} == {"done"}
+    assert {(cell["method"], cell["round"]) for cell in status["cells"]} >= {("base", 0), ("rca", 0), ("rca", 1)}
+    assert status["spent"] > 0 and status["expected"] == status["untimed"] == 0
+    params = whole.read("params.yaml")
+    whole.set_params(round__lr=0.002)
+    said = whole.run("reflowbench", "status").stdout
+    (whole.folder / "params.yaml").write_bytes(params)
+    assert "round.lr 0.001 → 0.002" in said and "to run in about" in said
+
+
+def test_costs_are_planned_exactly(whole):
+    """Of each method of the grid, those of the profile's own stages in train.json."""
+    params = load_params(whole.folder / "params.yaml")
+    n = len(ImageSet.load(whole.folder / "runs/data/train.safetensors"))
+    known = variants(params.model_copy(update={"grid": _known(params.grid)}))
+    assert {variant.name for variant in known} == {"reflow", "rca", "ocar"}
+    for variant in known:
+        recorded = load_facts(whole.folder / f"runs/chains/{variant.name}/s0/k1/model")
+        assert {name: recorded[name] for name in facts(variant, n)} == facts(variant, n)
+    assert "evaluate_base" in whole.run("reflowbench", "cost", "--flops", "1e10").stdout
+
+
+def _known(grid):
+    """Without the method that test_tiny adds to the copy: this process has the code of the project itself."""
+    return grid.model_copy(update={"methods": [name for name in grid.methods if name != "anneal"]})
+
+
+def test_models_of_the_pipeline_are_drawn(whole):
+    whole.run("reflowbench", "sample", "runs/chains/rca/s0/k1/model", "--n", "9", "--nfe", "5", "--out", "made.png")
+    whole.run("reflowbench", "animate", "runs/base/s0", "--n", "4", "--nfe", "5", "--out", "made.gif")
+    assert whole.read("made.png").startswith(b"\x89PNG") and whole.read("made.gif").startswith(b"GIF")
+
+
+def test_revisions_are_compared(whole):
+    user = ("-c", "user.name=test", "-c", "user.email=test@example.invalid")
+    whole.run("git", "add", "params.yaml", "reports/results.csv")
+    whole.run("git", *user, "commit", "--quiet", "--message", "results")
+    assert "The same numbers in all of them: " in whole.run("reflowbench", "compare", "HEAD").stdout
