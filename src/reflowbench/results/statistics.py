@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -61,14 +62,19 @@ def interval(values: Sequence[float]) -> Interval:
     Returns:
         The interval.
     """
-    from scipy import stats
-
     sample = np.asarray(values, dtype=np.float64)
     n = len(sample)
     if n == 1 or np.isnan(sample).any():
         return Interval(float(sample.mean()), None, n)
-    quantile = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)
-    return Interval(float(sample.mean()), float(quantile * sample.std(ddof=1) / math.sqrt(n)), n)
+    return Interval(float(sample.mean()), float(_quantile(n) * sample.std(ddof=1) / math.sqrt(n)), n)
+
+
+@cache
+def _quantile(n: int) -> float:
+    """Student's t for the interval of n values; a report asks for thousands of them."""
+    from scipy import stats
+
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1))
 
 
 def paired_test(differences: Sequence[float]) -> float | None:
