@@ -336,6 +336,6 @@ def test_only_git_tracked_reports_are_outside_the_cache(stages):
     expected = {f"{folder}/{name}" for folder in ("reports", "reports/study") for name in reports}
     controls = {out.def_path for n, stage in stages.items() if n.startswith("controls/") for out in stage.outs}
     assert controls and all(Path("reports/controls") in Path(out).parents for out in controls)
-    assert uncached == expected | controls | {"runs/track/receipt.json"}
+    assert uncached == expected | controls | {"reports/index.html", "runs/track/receipt.json"}
     for stage in stages.values():  # DVC would delete them before a run that may fail
         assert all(out.persist for out in stage.outs if out.def_path.startswith("reports/"))
