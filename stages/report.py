@@ -1,4 +1,4 @@
-"""report: tables and figures for people."""
+"""report: tables, figures and an interactive page for people."""
 
 import argparse
 from pathlib import Path
@@ -11,7 +11,9 @@ from reflowbench.core.params import EvaluateParams, PairsParams, RoundParams
 from reflowbench.core.stage import run_stage
 from reflowbench.report import markdown, study
 from reflowbench.report.figures import write_figures, write_overview
+from reflowbench.report.page import page as interactive
 from reflowbench.results.access import Results
+from reflowbench.results.partial import complete
 from reflowbench.results.table import read_table
 
 GROUPS = (RoundParams, PairsParams, EvaluateParams)
@@ -19,8 +21,8 @@ KEYS = ("methods", "chains")
 
 
 def main(args: argparse.Namespace) -> None:
-    """Draw the figures, then write the page that shows them."""
-    results = Results(read_table(args.results / "results.csv"))
+    """Draw the figures, then write the pages that show them."""
+    results = Results(complete(read_table(args.results / "results.csv")))
     params = load_params(args.params)
     blocks = params.methods | {
         name: {
@@ -44,9 +46,11 @@ def main(args: argparse.Namespace) -> None:
         write_overview(results, study.bases(results, settings), figures)
         page = study.render(results, settings)
     else:
-        spectra, paired = (pd.read_csv(args.results / f"{name}.csv") for name in ("spectra", "paired"))
+        tables = [args.results / f"{name}.csv" for name in ("results", "spectra", "paired")]
+        spectra, paired = map(pd.read_csv, tables[1:])
         write_figures(results, args.evaluations, spectra, figures)
         page = markdown.render(results, settings, paired)
+        write_text(args.out / "index.html", interactive.render(results, settings, spectra, args.evaluations, tables))
     write_text(args.out / "report.md", page)
 
 

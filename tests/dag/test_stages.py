@@ -124,7 +124,7 @@ def test_only_git_tracked_reports_are_outside_the_cache(stages):
     controls = {out.def_path for n, stage in stages.items() if n.startswith("controls/") for out in stage.outs}
     assert controls and all(Path("reports/controls") in Path(out).parents for out in controls)
     theory = {f"reports/theory/{name}" for name in ("dae.csv", "phase.csv", "flows.csv", "report.md", "figures")}
-    assert uncached == expected | controls | theory | {"runs/track/receipt.json"}
+    assert uncached == expected | controls | theory | {"reports/index.html", "runs/track/receipt.json"}
     for stage in stages.values():  # DVC would delete them before a run that may fail
         assert all(out.persist for out in stage.outs if out.def_path.startswith("reports/"))
 

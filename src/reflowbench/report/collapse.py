@@ -36,32 +36,37 @@ SURE = 2
 def verdicts(results: Results) -> str:
     """What happened, in sentences that follow from the intervals alone."""
     few, many, last = results.nfes[0], results.nfes[-1], results.rounds[-1]
-    seeds = len(results.seeds)
-    lines = [
-        f"By the Theil-Sen slope of log FD over rounds 0 to {last} ({results.solver}, NFE {many}; 95 % interval over "
-        f"{seeds} seed{'s' if seeds > 1 else ''}): a method *holds* if FD certainly changes by less than "
-        f"{MARGIN:.0%} a round; if not, it *collapses* or *improves* if FD certainly rises or falls; else it is "
-        "*undecided*."
-        f"{'' if seeds > 1 else ' One seed has no interval, so nothing is certain.'}\n"
-    ]
+    lines = [f"{rule(results)}\n"]
     for method in results.methods:
         found = verdict(results, method, many)
         one_base, one_last = (results.over_seeds(method, k, FD, few) for k in (0, last))
         line = (
-            f"- **{method}** {_phrase(found)}: {_factor(found.change)}. {_aspects(results, method)} "
+            f"- **{method}** {_phrase(found)}: {factor(found.change)}. {_aspects(results, method)} "
             f"FD at NFE {few} goes from {one_base} to {one_last}."
         )
         if method != BASELINE and BASELINE in results.methods:
-            line += " " + _comparison(results.against(method, BASELINE, FD, many), last)
+            line += " " + comparison(results.against(method, BASELINE, FD, many), last)
         lines.append(line)
     return "\n".join(lines)
+
+
+def rule(results: Results) -> str:
+    """How a method's verdict follows from its Frechet distances."""
+    seeds, many, last = len(results.seeds), results.nfes[-1], results.rounds[-1]
+    return (
+        f"By the Theil-Sen slope of log FD over rounds 0 to {last} ({results.solver}, NFE {many}; 95 % interval over "
+        f"{seeds} seed{'s' if seeds > 1 else ''}): a method *holds* if FD certainly changes by less than "
+        f"{MARGIN:.0%} a round; if not, it *collapses* or *improves* if FD certainly rises or falls; else it is "
+        "*undecided*."
+        f"{'' if seeds > 1 else ' One seed has no interval, so nothing is certain.'}"
+    )
 
 
 def _phrase(found: Verdict) -> str:
     return "is **undecided**" if found.word == "undecided" else f"**{found.word}**"
 
 
-def _factor(slope: Interval) -> str:
+def factor(slope: Interval) -> str:
     """A slope of a logarithm as a factor with its interval."""
     if math.isnan(slope.mean):
         return "FD by round is missing"
@@ -96,7 +101,8 @@ def _short(value: float) -> float:
     return float(f"{value:.2g}")
 
 
-def _comparison(difference: Interval, last: int) -> str:
+def comparison(difference: Interval, last: int) -> str:
+    """How a method ends against plain Reflow, by the paired difference in FD after a round."""
     verdict_ = {
         -1: f"It ends with lower FD than {BASELINE}",
         1: f"It does **not** help here: it ends with higher FD than {BASELINE}",

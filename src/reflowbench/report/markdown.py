@@ -25,6 +25,7 @@ from reflowbench.results.paired import TRANSPORT
 from reflowbench.results.verdicts import ASPECTS, MARGIN
 
 VARIANCE = "variance_ratio"
+ALL_NUMBERS = "All numbers: [results.csv](results.csv)."
 _NOISE_LAW = ("inverted_norm", "inverted_ks_norm", "inverted_ks_coordinates", "inverted_correlation")
 
 
@@ -56,7 +57,9 @@ def render(results: Results, settings: Settings, paired: pd.DataFrame) -> str:
         f"# Model collapse in Reflow: profile `{results.table['profile'].iloc[0]}`",
         verdicts(results),
         "![Frechet distance by round](figures/fd_by_round.png)",
-        conditions(results, settings),
+        "The same to explore, with samples by round and a table of all results: [index.html](index.html), one file "
+        "that opens from disk.",
+        f"{conditions(results, settings)} {ALL_NUMBERS}",
         f"## What was lost since the base model, after round {last}",
         aspect_table(results),
         "Relative change of " + ", ".join(f"{metric} ({name})" for name, metric in ASPECTS.items()) + ": *kept* "
@@ -139,8 +142,7 @@ def conditions(results: Results, settings: Settings) -> str:
         f"Frechet distance is {distance_name(features)}, against all training images; the classifier of the data set "
         f"is right on {accuracy:.1%} of held-out images. Every method gets the same updates in a round "
         f"({settings.round.steps} steps of {settings.round.batch} pairs, learning rate {settings.round.lr:g} "
-        f"{settings.round.schedule}, loss {settings.round.loss}, times {settings.round.times}). "
-        "All numbers: [results.csv](results.csv)."
+        f"{settings.round.schedule}, loss {settings.round.loss}, times {settings.round.times})."
     )
 
 
@@ -150,15 +152,16 @@ def settings_list(results: Results, settings: Settings) -> str:
     made = f"{pairs.solver} with {pairs.steps} steps"
     lines = [f"Stored pairs: {pairs.n} synthetic ones a round, and the noise of every real image, by {made}.", ""]
     for method in results.methods:
-        values = ", ".join(f"{key} {value}" for key, value in _leaves(settings.methods[method]))
+        values = ", ".join(f"{key} {value}" for key, value in leaves(settings.methods[method]))
         lines.append(f"- **{method}**: {values or 'no parameters'}")
     return "\n".join(lines)
 
 
-def _leaves(block: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(block: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Parameters of a block by dotted name."""
     for key, value in block.items():
         if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from leaves(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value
 

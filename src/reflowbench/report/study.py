@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reflowbench.report.markdown import VARIANCE, Settings, conditions, settings_list
+from reflowbench.report.markdown import ALL_NUMBERS, VARIANCE, Settings, conditions, settings_list
 from reflowbench.report.tables import FD, cost_columns, differences, plain, round_table, table
 from reflowbench.results.access import BASELINE, Results
 
@@ -24,7 +24,7 @@ def render(results: Results, settings: Settings) -> str:
     sections = [
         f"# Study: profile `{results.table['profile'].iloc[0]}`",
         "![Frechet distance of every chain after the last round](figures/overview.png)",
-        conditions(results, settings) + " Chains differ from this as their settings say.",
+        f"{conditions(results, settings)} {ALL_NUMBERS} Chains differ from this as their settings say.",
         f"## After round {results.rounds[-1]}",
         _overview(results, settings),
         "`/ base`: divided by the value of the chain's own base model, seed by seed. Memorization as in the pipeline's "

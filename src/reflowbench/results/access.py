@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import cast
 
 import pandas as pd
 
@@ -24,38 +26,53 @@ class Results:
 
     table: pd.DataFrame
 
-    @property
+    @cached_property
     def methods(self) -> list[str]:
         """Methods in the order of the grid."""
         return [str(method) for method in self.table["method"].unique()]
 
-    @property
+    @cached_property
     def rounds(self) -> list[int]:
         """Rounds, from 0."""
         return sorted(int(k) for k in self.table["round"].unique())
 
-    @property
+    @cached_property
     def seeds(self) -> list[int]:
         """Seeds."""
         return sorted(int(seed) for seed in self.table["seed"].unique())
 
-    @property
+    @cached_property
     def nfes(self) -> list[int]:
         """NFE values of the fixed-step solver's samples, ascending."""
         return sorted(int(nfe) for nfe in self._fixed["nfe"].unique())
 
-    @property
+    @cached_property
     def solver(self) -> str:
         """The fixed-step solver."""
         return str(self._fixed["solver"].iloc[0])
 
-    @property
+    @cached_property
     def _fixed(self) -> pd.DataFrame:
         return self.table[(self.table["metric"] == "frechet_distance") & (self.table["solver"] != ADAPTIVE)]
 
+    @cached_property
+    def _by_metric(self) -> Mapping[str, pd.DataFrame]:
+        """Rows of each metric. A report asks for hundreds of cells; to search the whole table for each takes long."""
+        return {str(metric): rows for metric, rows in self.table.groupby("metric", sort=False)}
+
+    @cached_property
+    def _models(self) -> Mapping[tuple[str, str, int], pd.DataFrame]:
+        """Rows of each metric and model, in the first feature space of the metric."""
+        found = {}
+        for metric in self._by_metric:
+            for key, rows in self.headline(metric).sort_values("seed", kind="stable").groupby(["method", "round"]):
+                method, k = cast("tuple[str, int]", key)
+                found[metric, method, k] = rows
+        return found
+
     def headline(self, metric: str) -> pd.DataFrame:
         """Rows of a metric in the first of its feature spaces (`evaluate.features`)."""
-        rows = self.table[self.table["metric"] == metric]
+        rows = self._by_metric.get(metric, self.table.iloc[:0])
         return rows[rows["features"] == rows["features"].iloc[0]] if len(rows) else rows
 
     def conditions(self, metric: str) -> tuple[str, int]:
@@ -75,13 +92,12 @@ class Results:
         Returns:
             Values in the order of `seeds`; NaN where one could not be computed.
         """
-        t = self.headline(metric)
-        cell = t[(t["method"] == method) & (t["round"] == k)]
+        cell = self._models.get((metric, method, k), self.table.iloc[:0])
         if nfe == -1:
             cell = cell[cell["solver"] == ADAPTIVE]
         elif nfe is not None:
             cell = cell[(cell["solver"] == self.solver) & (cell["nfe"] == nfe)]
-        return [float(value) for value in cell.sort_values("seed")["value"]]
+        return [float(value) for value in cell["value"]]
 
     def adaptive_nfe(self, method: str, k: int) -> float:
         """Mean NFE over seeds that the adaptive solver took; NaN if it failed in one."""
