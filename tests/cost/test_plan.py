@@ -15,8 +15,9 @@ from reflowbench.core.params import NetworkParams
 from reflowbench.cost.measure import Throughput, measure
 from reflowbench.cost.network import VelocityCost, classifier_training
 from reflowbench.cost.pairs import variants
-from reflowbench.cost.plan import ADAPTIVE_NFE, Planner, Work, facts
+from reflowbench.cost.plan import ADAPTIVE_NFE, Planner, facts
 from reflowbench.cost.view import short, show
+from reflowbench.cost.work import Work
 from reflowbench.couplings.shared import registry
 from reflowbench.metrics.evaluate import Evaluation
 from reflowbench.metrics.features.classifier import Classifier
@@ -70,13 +71,14 @@ def lines(profile="tiny", **changes):
 
 
 def test_every_stage_of_the_pipeline_has_its_line():
-    """As many of each group as DVC makes of dvc.yaml (tests/test_dag.py)."""
+    """As many of each group as DVC makes of dvc.yaml (tests/dag)."""
     found = lines("digits")
     stages = {group: sum(line.stages for (g, _), line in found.items() if g == group) for group, _ in found}
     assert stages == {
         "prepare_data": 1, "train_features": 1, "train_base": 3, "k0": 12, "generate_pairs": 24, "rca_regenerate": 12,
         "reflow": 12, "rca": 12, "ocar": 24, "evaluate_base": 3, "evaluate": 48,
         "summarize": 1, "report": 1, "track": 1,
+        "theory_dae": 2, "theory_phase": 1, "theory_gaussian_base": 1, "theory_gaussian": 4, "theory_report": 1,
     }  # fmt: skip
 
 

@@ -64,7 +64,7 @@ def measure(params: Params, network: VelocityCost, dim: int) -> Throughput:
     made = registry.build(params.network, dim, seed=0)
     pairs = (torch.randn(params.round.batch, dim), torch.rand(params.round.batch, dim))
     few = params.round.model_copy(update={"steps": _WARM_UP + _REPEATS})
-    training = iter(Trainer(made, _SamePairs(pairs), few, seed=0, round_=0))
+    training = iter(Trainer(made, _SamePairs(pairs), few, seed=0, round_=0, path="round"))
     block = torch.randn(BLOCK, dim)
     made.eval()
     step = _time(lambda: next(training))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 from reflowbench.core.data.images import ImageSet
 from reflowbench.core.flow.blocks import BLOCK
@@ -12,6 +11,8 @@ from reflowbench.core.flow.schemes import NFE_PER_STEP
 from reflowbench.core.params import EvaluateParams, OptimParams, Params
 from reflowbench.cost.network import BYTES, COPIES, VelocityCost, classifier_training
 from reflowbench.cost.pairs import Variant, variants
+from reflowbench.cost.theory import theory_lines
+from reflowbench.cost.work import Line, Work
 from reflowbench.couplings.shared.base import Spent
 from reflowbench.couplings.shared.online import Online
 from reflowbench.metrics import inversion
@@ -20,63 +21,6 @@ ADAPTIVE_NFE = 40
 """Assumed of the adaptive solver, whose NFE depends on the model: it takes 26 to 44 on the digits."""
 _MOST_NEIGHBOURS = 10_000
 _DOUBLE = 8
-
-
-@dataclass(frozen=True)
-class Work:
-    """What one stage does.
-
-    Attributes:
-        updates: Optimizer updates.
-        train: Training passes, in samples.
-        forward: Network evaluations from noise to image for pairs, in samples.
-        inversion: The same from image to noise.
-        looking: Network evaluations to measure or show the model, in samples.
-        train_flops: Floating-point operations of the training passes.
-        sample_flops: Those of all other network evaluations, with the rows that fill up the last block.
-    """
-
-    updates: int = 0
-    train: int = 0
-    forward: int = 0
-    inversion: int = 0
-    looking: int = 0
-    train_flops: int = 0
-    sample_flops: int = 0
-
-    def __add__(self, other: Work) -> Work:
-        """Both, one after the other."""
-        return Work(*(getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__))
-
-    def times(self, count: int) -> Work:
-        """The same, `count` times."""
-        return Work(*(count * getattr(self, name) for name in self.__dataclass_fields__))
-
-
-@dataclass(frozen=True)
-class Line:
-    """Stages that cost the same.
-
-    Attributes:
-        group: Stage group of dvc.yaml.
-        method: Method of the grid; empty where the stages are of none.
-        stages: How many.
-        each: What one of them does.
-        disk: Bytes of the outputs of all of them.
-        memory: Bytes of tensors that one of them holds at a time, at most; not the process with its libraries.
-    """
-
-    group: str
-    method: str
-    stages: int
-    each: Work = field(default_factory=Work)
-    disk: int = 0
-    memory: int = 0
-
-    @property
-    def work(self) -> Work:
-        """What all of them do."""
-        return self.each.times(self.stages)
 
 
 class Planner:
@@ -127,8 +71,11 @@ class Planner:
             models = seeds * len(p.grid.ks)
             for chain in chains:
                 yield Line("evaluate", chain.name, models, evaluation, models * self._samples(), self._scores())
-        for group in ("summarize", "report", *(() if p.chains else ("track",))):
+        for group in ("summarize", "report"):
             yield Line(group, "", 1)
+        if not p.chains:
+            yield from theory_lines(p, chains)
+            yield Line("track", "", 1)
 
     def _features(self) -> Line:
         p = self._params.features

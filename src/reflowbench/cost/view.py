@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from reflowbench.cost.measure import Throughput
-from reflowbench.cost.plan import ADAPTIVE_NFE, Line, Work
+from reflowbench.cost.plan import ADAPTIVE_NFE
+from reflowbench.cost.work import Line, Work
 
 _WIDTH = 160
 _NOTES = (
