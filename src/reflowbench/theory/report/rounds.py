@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import stats
 
 from reflowbench.core.params import TheoryDaeParams
-from reflowbench.results.statistics import CONFIDENCE
+from reflowbench.results.statistics import CONFIDENCE, from_moments
 from reflowbench.theory.dae.finite_sample import FiniteSample, finite_sample
 from reflowbench.theory.dae.recursion import Array, History, gain_bound, population_gains
 
@@ -53,8 +53,8 @@ class Chain:
 
     def half_width(self, column: str) -> Array:
         """Half width of its 95 % t interval; 0 for a single repetition."""
-        std = np.nan_to_num(self.mean(f"{column}_std"))
-        return np.asarray(stats.t.ppf((1 + CONFIDENCE) / 2, max(1, self.seeds - 1)) * std / self.seeds**0.5)
+        moments = zip(self.mean(column), self.mean(f"{column}_std"), strict=True)
+        return np.array([from_moments(mean, std, self.seeds).half_width or 0 for mean, std in moments])
 
     @property
     def gains(self) -> Array:
