@@ -39,7 +39,7 @@ report: $(STAMP) $(CHECKED) ## bring tables and figures up to date
 	dvc repro report
 
 test: $(STAMP) ## run all tests, the whole pipeline on the tiny profile among them
-	OMP_NUM_THREADS=1 python -m pytest -n logical --dist loadgroup
+	OMP_NUM_THREADS=1 python -m pytest -n logical --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP) ## check style and types
 	ruff check src stages tests benchmarks

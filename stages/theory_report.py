@@ -23,17 +23,19 @@ def main(args: argparse.Namespace) -> None:
     dae, phases = load_group(TheoryDaeParams, args.params), load_group(TheoryPhaseParams, args.params)
     gaussian, methods = load_group(TheoryGaussianParams, args.params), load_group(GridParams, args.params).methods
     folders = {name: args.flows / name for name in (BASE, *methods)}
+    rounds = pd.concat(map(pd.read_csv, sorted(args.dae.glob("q*.csv"))))  # of earlier noise variances, too
     tables = {
-        "dae": pd.concat([pd.read_csv(args.dae / f"q{noise}.csv") for noise in dae.noise]),
+        "dae": pd.concat([rounds[rounds["noise"] == noise] for noise in dae.noise]),
         "phase": pd.read_csv(args.phase),
         "flows": pd.concat([pd.read_csv(folder / "scores.csv") for folder in folders.values()]),
     }
     paths = {name: read_tensors(folder / "trajectories.safetensors")[0] for name, folder in folders.items()}
     found, flows = chains(tables["dae"], dae), Flows(tables["flows"], gaussian)
+    page = render(found, tables["phase"], phases, flows)
     write_figures(args.out / "figures", found, tables["phase"], phases, flows, paths)
     for name, table in tables.items():
         write_text(args.out / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
-    write_text(args.out / "report.md", render(found, tables["phase"], phases, flows))
+    write_text(args.out / "report.md", page)
 
 
 PARSER = argparse.ArgumentParser(description=__doc__)

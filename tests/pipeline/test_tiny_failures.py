@@ -12,7 +12,7 @@ import pytest
 
 from reflowbench.core.data.png import read_png
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("tiny")]  # one copy of the project for all
+pytestmark = pytest.mark.slow
 
 DATA = "runs/data/train.safetensors"
 BASE = ["train_base", "--seed", "0", "--coupling", "independent", "--data", DATA, "--out", "made/base"]

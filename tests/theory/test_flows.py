@@ -10,12 +10,14 @@ import torch
 from reflowbench.core.artifacts import read_tensors
 from reflowbench.core.config import load_params, read_yaml
 from reflowbench.core.errors import ReflowbenchError
+from reflowbench.core.flow.solvers import solve
 from reflowbench.core.networks import registry as networks
 from reflowbench.core.randomness import noise
 from reflowbench.couplings.shared import registry
 from reflowbench.theory.gaussian import flows
 from reflowbench.theory.gaussian.flows import BaseJob, Cell, ChainJob, cells, run_base, run_chain, write_results
 from reflowbench.theory.gaussian.scores import names
+from reflowbench.theory.gaussian.targets import target
 from stages import theory_gaussian, theory_gaussian_base
 from tests.conftest import ROOT
 from tests.couplings.methods import params as method_params
@@ -170,6 +172,23 @@ def test_missing_values_are_empty_in_the_table(tmp_path):
     lines = (tmp_path / "scores.csv").read_text().splitlines()
     assert lines[1:] == ["gaussian,3,0,reflow,1,4,bures,0.25,", 'gaussian,3,0,reflow,2,4,bures,,"it, broke"']
     assert read_tensors(tmp_path / "trajectories.safetensors")[0] == {}, "nothing is drawn in three dimensions"
+
+
+def test_the_solvers_of_the_pairs_hardly_change_an_exact_flow():
+    """Of the committed parameters: what a perfect network would make of the narrowest laws."""
+    params = load_params(ROOT / "params.yaml").theory_gaussian
+    online = params.methods["ocar"]
+    for dim in params.dims:
+        law = target("gaussian", dim)
+        start = noise(0, "test", 0, range(4000), dim)
+        for solver, steps, error in (
+            (params.pairs.solver, params.pairs.steps, 0.03),
+            (online["solver"], online["steps"], 0.1),
+        ):
+            samples = solve(law.velocity, start, solver, steps)
+            exact = law.std * start  # less the mean: of the same noise, so that chance cancels
+            ratio = samples.double().var(dim=0).sum() / exact.var(dim=0).sum()
+            assert float(ratio) == pytest.approx(1, abs=error)
 
 
 def test_the_committed_parameters_make_two_dimensional_trajectories():

@@ -65,7 +65,7 @@ class Measured:
         gains: W_ii for the directions i in which the data vary, (seeds, k).
         singular_values: Of W, descending, (seeds, d).
         subspace_angle: Largest principal angle, in radians, between the k directions that W listens to most (right
-            singular vectors) and those in which the real data vary.
+            singular vectors) and those in which the real data vary; NaN where W listens to fewer than k.
         generation_error: Squared 2-Wasserstein distance between the Gaussians with the second moments of
             W (x + e') and of the real data, divided by the real variance.
     """
@@ -183,6 +183,6 @@ def _measure(setting: Setting, weight: torch.Tensor, made: torch.Tensor) -> Meas
         operator_norm=values[:, 0],
         gains=weight.diagonal(dim1=1, dim2=2)[:, :k],
         singular_values=values,
-        subspace_angle=outside.clamp(max=1).asin(),
+        subspace_angle=outside.clamp(max=1).asin().where(values[:, k - 1] > NOTHING, math.nan),
         generation_error=error.clamp(min=0) / total,
     )

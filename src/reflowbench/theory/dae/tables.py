@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.params import TheoryDaeParams, TheoryPhaseParams
 from reflowbench.theory.dae.autoencoder import Fit, Measured, Setting, gradient_descent, least_squares, train_rounds
 
@@ -34,7 +35,17 @@ class Job:
 
 
 def dae_jobs(params: TheoryDaeParams, noise: float) -> list[Job]:
-    """Every setting of one noise variance, those with most rows first."""
+    """Every setting of one noise variance, those with most rows first.
+
+    Raises:
+        ReflowbenchError: If there is no setting of `replace`, which the closed forms are about, or a number of samples
+            is there twice.
+    """
+    if not params.real_fractions.get("replace"):
+        raise ReflowbenchError("theory_dae.real_fractions.replace: want at least one share of real data, such as [0.0]")
+    sizes = [size.n for size in params.samples]
+    if len(set(sizes)) < len(sizes):
+        raise ReflowbenchError(f"theory_dae.samples: n = {sizes} has a duplicate; raise its seeds instead")
     return [
         Job(
             Setting(tuple(params.spectrum), params.dim, noise, real, history, size.n, size.seeds),
@@ -65,7 +76,8 @@ def run(job: Job) -> list[Line]:
 
     Returns:
         Lines of `CONDITIONS`, and for every measurement its mean over repetitions and, as `..._std`, the standard
-        deviation (NaN for a single one); of the operator norm also the smallest, as `operator_norm_min`.
+        deviation (NaN for a single one); of the leading gain also the smallest, as `gains_1_min`. A measurement
+        that a repetition does not have is left out.
     """
     fits: dict[str, Fit] = {"least_squares": least_squares}
     if job.params:
@@ -77,7 +89,7 @@ def run(job: Job) -> list[Line]:
             continue
         for fit, values in measured.items():
             conditions = (s.noise, s.history, s.real, s.samples, s.seeds, fit, j)
-            smallest = {"operator_norm_min": float(values.operator_norm.min())}
+            smallest = {"gains_1_min": float(values.gains[:, 0].min())}
             lines.append({**dict(zip(CONDITIONS, conditions, strict=True)), **dict(_moments(values)), **smallest})
     return lines
 
@@ -89,18 +101,17 @@ def _moments(measured: Measured) -> Iterator[tuple[str, float]]:
             {field.name: value} if value.ndim == 1 else {f"{field.name}_{i + 1}": v for i, v in enumerate(value.T)}
         )
         for name, column in columns.items():
-            yield name, float(column.mean())
-            yield f"{name}_std", float(column.std()) if len(column) > 1 else math.nan
+            there = column[~column.isnan()]
+            yield name, float(there.mean())
+            yield f"{name}_std", float(there.std()) if len(there) > 1 else math.nan
 
 
 def to_csv(lines: list[Line]) -> str:
-    """Lines as CSV, six significant digits."""
+    """Lines as CSV: conditions as they are, measurements with six significant digits."""
     text = [",".join(lines[0])]
-    text += [",".join(_text(v) for v in line.values()) for line in lines]
+    text += [",".join(str(v) if name in CONDITIONS else _text(v) for name, v in line.items()) for line in lines]
     return "\n".join(text) + "\n"
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, float):
-        return str(value)
+def _text(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.6g}"

@@ -27,6 +27,8 @@ def _of_size(found: Sequence[Chain], samples: int) -> list[Agreement]:
 
 def _agreement(found: Sequence[Chain], samples: int) -> str:
     compared = _of_size(found, samples)
+    if not compared:
+        return f"**{samples} samples a round**: so few that the finite-sample theory holds in no round."
     limit = simultaneous(compared)
     rounds = sum(a.rounds for a in compared)
     outside = {name: sum(getattr(a, name) > limit for a in compared) for name in ("population", "finite")}
@@ -61,13 +63,13 @@ def _bounds(found: Sequence[Chain]) -> str:
     for chain in found:
         if chain.fit != "trained" or chain.history != "replace" or not chain.real:
             continue
-        norm, half = chain.mean("operator_norm"), chain.half_width("operator_norm")
-        at, single = int(norm.argmin()), chain.mean("operator_norm_min").min()
+        gain, half = chain.mean("gains_1"), chain.half_width("gains_1")
+        at, single = int(gain.argmin()), chain.mean("gains_1_min").min()
         verdict = "above in every repetition" if single >= chain.bound else "mean above, single repetitions below"
-        if norm[at] < chain.bound:
-            verdict = "below by less than its interval" if norm[at] + half[at] >= chain.bound else "**below**"
+        if gain[at] < chain.bound:
+            verdict = "below by less than its interval" if gain[at] + half[at] >= chain.bound else "**below**"
         row = [f"{v:g}" for v in (chain.noise, chain.real)] + [str(chain.samples)]
-        row += [f"{v:.4g}" for v in (chain.bound, norm[at])] + [str(at), f"\u00b1 {half[at]:.2g}", f"{single:.4g}"]
+        row += [f"{v:.4g}" for v in (chain.bound, gain[at])] + [str(at), f"\u00b1 {half[at]:.2g}", f"{single:.4g}"]
         rows.append([*row, verdict])
     return _rows(head, rows)
 
@@ -86,9 +88,9 @@ def _decay(found: Sequence[Chain]) -> str:
     for chain in found:
         if chain.real or chain.history != "replace":
             continue
-        norm = chain.mean("operator_norm")
-        faded = str(int(np.argmax(norm < FADED))) if (norm < FADED).any() else "none"
-        verdict = "as fast as the bound says, or faster" if chain.decay <= chain.first_gain else "**slower**"
+        faded = "none" if chain.faded is None else chain.faded
+        held = chain.below_geometric and chain.decay <= chain.first_gain
+        verdict = "below the bound in every round" if held else "**not bounded**"
         q, n = f"{chain.noise:g}", chain.samples
         rows.append(
             (q, n, chain.fit.replace("_", " "), f"{chain.decay:.3f}", f"{chain.first_gain:.3f}", faded, verdict)
@@ -100,11 +102,11 @@ def _kept(found: Sequence[Chain]) -> str:
     lines = []
     for chain in found:
         if chain.history == "accumulate" and chain.fit == "trained":
-            norm, form = chain.mean("operator_norm")[-1], chain.population[-1, 0]
-            half = chain.half_width("operator_norm")[-1]
+            gain, form = chain.gains[-1, 0], chain.population[-1, 0]
+            half = chain.half_width("gains_1")[-1]
             lines.append(
-                f"- q = {chain.noise:g}, r = {chain.real:g}, {chain.samples} samples: operator norm "
-                f"{norm:.4f} \u00b1 {half:.4f} after {chain.params.rounds} rounds, population {form:.4f}"
+                f"- q = {chain.noise:g}, r = {chain.real:g}, {chain.samples} samples: leading gain {gain:.4f} \u00b1 "
+                f"{half:.4f} after {chain.params.rounds} rounds, population {form:.4f} ({gain / form - 1:+.1%})"
             )
     return "\n".join(lines)
 
@@ -124,15 +126,17 @@ def _autoencoder(found: Sequence[Chain]) -> list[str]:
         "*spread*: median of measured over predicted standard deviation.",
         *(_agreement(found, size.n) for size in sorted(p.samples, key=lambda size: -size.n)),
         "![Gains with few samples](figures/dae_samples.png)",
-        "### Without real data: geometric decay",
-        f"Fitted to the logarithm of the mean operator norm until it falls below {FADED:g}.",
+        "### Without real data: decay at least geometric",
+        f"Mean factor a round of the operator norm until it falls below {FADED:g}; the verdict is on every round: none "
+        "above (s\u2080 / q) (s\u2080 / (s\u2080 + q))^j. The decay accelerates.",
         _decay(found),
         "Where the data of all rounds are kept instead (the real data of round 0 among them), the gain falls, but not "
-        "geometrically:",
+        "geometrically. What few samples change is not modelled here: there the gain falls less than the population's.",
         _kept(found),
         "### With real data: a floor",
-        "The bound r s\u2080 / (r s\u2080 + q) is the population's: with n samples the real rows of a round, r n of "
-        "them, have their own variance, and a repetition may fall below.",
+        "The gain along the leading eigenvector, which the operator norm is never below. The bound "
+        "r s\u2080 / (r s\u2080 + q) is the population's: with n samples the real rows of a round, r n of them, have "
+        "their own variance, and a repetition may fall below.",
         _bounds(found),
         "### What else is lost",
         "![Generation error, subspace angle, singular values](figures/dae_errors.png)",
@@ -142,10 +146,11 @@ def _autoencoder(found: Sequence[Chain]) -> list[str]:
 def _phases(lines: pd.DataFrame, params: TheoryPhaseParams) -> list[str]:
     z = phase.deviations(lines, params)
     known = z[np.isfinite(z)]
+    furthest = f"{np.abs(known).max():.1f}" if known.size else "no"
     return [
         "## Phase diagrams",
         f"By least squares in {params.dim} dimensions, {params.seeds} repetitions. Over real share and noise, measured "
-        f"and closed form differ by at most {np.abs(known).max():.1f} standard errors in the {len(known)} of {z.size} "
+        f"and closed form differ by at most {furthest} standard errors in the {len(known)} of {z.size} "
         "points in which there is a gain left and finite-sample theory holds to the end.",
         "![Gain over real share and noise](figures/phase_noise.png)",
         "![Gain over real share and samples](figures/phase_samples.png)",

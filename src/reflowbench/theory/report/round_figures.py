@@ -29,6 +29,10 @@ def panels(
     return figure, axes
 
 
+def _colour(index: int) -> str:
+    return COLOURS[index % len(COLOURS)]
+
+
 def _marked(rounds: int) -> Any:
     return np.unique((np.linspace(0, 1, _MARKED) ** 2 * rounds).round().astype(int))
 
@@ -46,8 +50,8 @@ def _measured(axes: Any, chain: Chain, index: int, column: str) -> None:
         at,
         mean[at],
         yerr=half[at],
-        fmt=MARKERS[index],
-        color=COLOURS[index],
+        fmt=MARKERS[index % len(MARKERS)],
+        color=_colour(index),
         markersize=4,
         capsize=2,
         linewidth=1,
@@ -64,13 +68,13 @@ def rounds_figure(found: Sequence[Chain], path: Path) -> None:
         for index, chain in enumerate(c for c in chains if c.noise == noise):
             x = np.arange(chain.params.rounds + 1)
             for axis in axes[:, column]:
-                axis.plot(x, chain.population[:, 0], color=COLOURS[index], linewidth=1.2)
+                axis.plot(x, chain.population[:, 0], color=_colour(index), linewidth=1.2)
                 _measured(axis, chain, index, "operator_norm")
                 if chain.real:
-                    axis.axhline(chain.bound, color=COLOURS[index], linestyle=":", linewidth=1)
+                    axis.axhline(chain.bound, color=_colour(index), linestyle=":", linewidth=1)
             if not chain.real and chain.history == "replace":
                 decay = chain.params.spectrum[0] / noise * chain.first_gain**x
-                axes[1, column].plot(x, decay, "--", color=COLOURS[index], linewidth=1, label="geometric bound, r = 0")
+                axes[1, column].plot(x, decay, "--", color=_colour(index), linewidth=1, label="geometric bound, r = 0")
         axes[0, column].set(title=f"noise variance q = {noise:g}", ylim=(0, 1))
         axes[1, column].set(yscale="log", ylim=(FADED, 2), xlabel="round")
     for axis in axes[:, 0]:
@@ -95,15 +99,15 @@ def samples_figure(found: Sequence[Chain], path: Path) -> None:
         axis = axes[noises.index(chain.noise), shares.index(chain.real)]
         law, x = chain.law, np.arange(chain.params.rounds + 1)
         for i, variance in enumerate(chain.params.spectrum):
-            ok, colour = law.valid[:, i], COLOURS[i]
+            ok, colour = law.valid[:, i], _colour(i)
             axis.plot(x, chain.population[:, i], "--", color=colour, linewidth=0.9)
             error = 1.96 * law.std[:, i] / chain.seeds**0.5
             low, high = law.mean[:, i] - error, law.mean[:, i] + error
             axis.fill_between(x, low, high, where=ok, color=colour, alpha=0.35, linewidth=0)
             at = _marked(chain.params.rounds)
             mean, half = chain.gains[:, i], chain.half_width(f"gains_{i + 1}")
-            axis.errorbar(at, mean[at], yerr=half[at], fmt=MARKERS[i], color=colour, markersize=3, capsize=1.5,
-                          linewidth=0.8, label=f"s\u2080 = {variance:g}")  # fmt: skip
+            axis.errorbar(at, mean[at], yerr=half[at], fmt=MARKERS[i % len(MARKERS)], color=colour, markersize=3,
+                          capsize=1.5, linewidth=0.8, label=f"s\u2080 = {variance:g}")  # fmt: skip
         axis.set_title(f"q = {chain.noise:g}, r = {chain.real:g}", fontsize=9)
         axis.set_ylim(0, 1)
     for axis in axes[-1]:
@@ -129,12 +133,13 @@ def errors_figure(found: Sequence[Chain], path: Path) -> None:
             for row, (name, factor) in enumerate((("generation_error", 1.0), ("subspace_angle", 180 / np.pi))):
                 mean, half = factor * chain.mean(name), factor * chain.half_width(name)
                 x = np.arange(len(mean))
-                axes[row, column].plot(x, mean, color=COLOURS[index], linewidth=1.2, label=_label(chain))
-                axes[row, column].fill_between(x, mean - half, mean + half, color=COLOURS[index], alpha=0.25)
+                axes[row, column].plot(x, mean, color=_colour(index), linewidth=1.2, label=_label(chain))
+                low, high = np.maximum(mean - half, 0), np.minimum(mean + half, 90 if row else np.inf)
+                axes[row, column].fill_between(x, low, high, color=_colour(index), alpha=0.25)
             if chain.history == "replace":
                 for i in range(chain.params.dim):
                     values = chain.mean(f"singular_values_{i + 1}")
-                    axes[2, column].plot(values, color=COLOURS[index], linewidth=1.2 - 0.12 * i)
+                    axes[2, column].plot(values, color=_colour(index), linewidth=1.2 - 0.12 * i)
         axes[0, column].set_title(f"{size} samples a round, q = {found[0].noise:g}", fontsize=9)
         axes[2, column].set_xlabel("round")
     for axis, label in zip(

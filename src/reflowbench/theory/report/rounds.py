@@ -12,12 +12,12 @@ import pandas as pd
 from scipy import stats
 
 from reflowbench.core.params import TheoryDaeParams
-from reflowbench.results.statistics import CONFIDENCE
+from reflowbench.results.statistics import CONFIDENCE, from_moments
 from reflowbench.theory.dae.finite_sample import FiniteSample, finite_sample
 from reflowbench.theory.dae.recursion import Array, History, gain_bound, population_gains
 
 FADED = 1e-3
-"""Gains are compared, and their decay is fitted, down to here: below, what is left is noise of the samples."""
+"""Gains are compared, and their decay is followed, down to here: below, what is left is noise of the samples."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class Chain:
 
     def half_width(self, column: str) -> Array:
         """Half width of its 95 % t interval; 0 for a single repetition."""
-        std = np.nan_to_num(self.mean(f"{column}_std"))
-        return np.asarray(stats.t.ppf((1 + CONFIDENCE) / 2, max(1, self.seeds - 1)) * std / self.seeds**0.5)
+        moments = zip(self.mean(column), self.mean(f"{column}_std"), strict=True)
+        return np.array([from_moments(mean, std, self.seeds).half_width or 0 for mean, std in moments])
 
     @property
     def gains(self) -> Array:
@@ -84,11 +84,24 @@ class Chain:
         return float(self.population[0, 0])
 
     @property
+    def faded(self) -> int | None:
+        """First round whose operator norm is below FADED; None if there is none."""
+        below = np.flatnonzero(self.mean("operator_norm") < FADED)
+        return int(below[0]) if len(below) else None
+
+    @property
     def decay(self) -> float:
-        """Factor per round of the operator norm, fitted to its logarithm from round 0 until it has faded."""
+        """Mean factor per round of the operator norm, up to the last round before it has faded."""
         norm = self.mean("operator_norm")
-        last = int(np.argmax(norm < FADED)) if (norm < FADED).any() else len(norm)
-        return float(np.exp(np.polyfit(np.arange(last), np.log(norm[:last]), 1)[0]))
+        last = max(1, (self.faded or len(norm)) - 1)
+        return float((norm[last] / norm[0]) ** (1 / last))
+
+    @property
+    def below_geometric(self) -> bool:
+        """Whether no round before it has faded is above (s_0 / q) g_0^j, which bounds the gain for r = 0."""
+        norm = self.mean("operator_norm")[: self.faded]
+        geometric = self.params.spectrum[0] / self.noise * self.first_gain ** np.arange(len(norm))
+        return bool((norm <= geometric).all())
 
 
 def chains(table: pd.DataFrame, params: TheoryDaeParams) -> list[Chain]:
@@ -136,6 +149,8 @@ def agreements(found: Sequence[Chain]) -> Iterator[Agreement]:
         law = chain.law
         for i, variance in enumerate(chain.params.spectrum):
             valid = law.valid[:, i] & (chain.population[:, i] >= FADED)
+            if not valid.any():
+                continue
             error = law.std[valid, i] / chain.seeds**0.5
             gains = chain.gains[valid, i]
             population = np.abs(gains - chain.population[valid, i]) / error
