@@ -55,8 +55,37 @@ def test_models_of_the_pipeline_are_drawn(whole):
     assert whole.read("made.png").startswith(b"\x89PNG") and whole.read("made.gif").startswith(b"GIF")
 
 
-def test_revisions_are_compared(whole):
+def commit(project, message):
     user = ("-c", "user.name=test", "-c", "user.email=test@example.invalid")
-    whole.run("git", "add", "params.yaml", "reports/results.csv")
-    whole.run("git", *user, "commit", "--quiet", "--message", "results")
-    assert "The same numbers in all of them: " in whole.run("reflowbench", "compare", "HEAD").stdout
+    project.run("git", "add", "--all")
+    project.run("git", *user, "commit", "--quiet", "--message", message)
+
+
+def test_two_branches_are_compared(whole):
+    """One parameter of one method is changed on a branch: every tool names it, and numbers of that method alone."""
+    before = whole.read("params.yaml")
+    old = load_params(whole.folder / "params.yaml").methods["rca"]["real_fraction"]
+    whole.run("git", "checkout", "--quiet", "-B", "before")
+    commit(whole, "results")
+    whole.run("git", "checkout", "--quiet", "-b", "more-real")
+    new = 0.75
+    assert old != new
+    whole.set_params(methods__rca__real_fraction=new)
+    whole.repro()
+    commit(whole, "more real pairs")
+    branches = ("before", "more-real")
+    params = json.loads(whole.run("dvc", "params", "diff", *branches, "--json").stdout)
+    assert params == {"params.yaml": {"methods.rca.real_fraction": {"old": old, "new": new, "diff": new - old}}}
+    metrics = json.loads(whole.run("dvc", "metrics", "diff", *branches, "--json").stdout)
+    [changed] = metrics.values()
+    assert {key.partition(".")[0] for key in changed} == {"rca"} and "rca.frechet_distance.mean" in changed
+    said = whole.run("reflowbench", "compare", *branches).stdout
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in said.splitlines() if line.startswith("|")]
+    assert ["methods.rca.real_fraction", str(old), str(new)] in rows
+    fd = next(row for row in rows if row[:2] == ["rca", "FD, NFE 5"])
+    difference = changed["rca.frechet_distance.mean"]
+    assert float(fd[4].split()[0]) == pytest.approx(difference["new"] - difference["old"], rel=0.02)
+    assert "The same numbers in all of them: " in said and "reflow" in said.rpartition("in all of them: ")[2]
+    whole.run("git", "checkout", "--quiet", "before")
+    assert whole.read("params.yaml") == before
+    whole.repro()
