@@ -4,6 +4,7 @@ import pytest
 
 from reflowbench import profiles
 from reflowbench.core.config import validate
+from reflowbench.core.flow.schemes import NFE_PER_STEP
 from reflowbench.core.networks import registry as networks
 from reflowbench.cost.pairs import theory_variant, variants
 from reflowbench.cost.theory import theory_lines
@@ -35,7 +36,7 @@ def test_planned_is_what_the_rounds_record(name, tmp_path):
         for metric, field in FIELDS.items():
             recorded = sum(row.value for row in rows if row.metric == metric)
             if group == "theory_gaussian" and metric == "forward_evaluations" and "synthetic" in unused:
-                recorded += p.rounds * p.pairs.n * p.pairs.steps * 2  # made all the same, by Heun
+                recorded += p.rounds * p.pairs.n * p.pairs.steps * NFE_PER_STEP[p.pairs.solver]  # made all the same
             assert getattr(lines[group].work, field) == recorded, (group, metric)
     weights = networks.load(tmp_path / cell.weights)[0].parameters()
     assert lines["theory_gaussian_base"].disk == sum(4 * w.numel() for w in weights)
