@@ -12,6 +12,7 @@ from reflowbench.core.stage import drive, run_stage, set_threads
 from reflowbench.couplings.ot import Ot, OtParams
 from reflowbench.couplings.shared.base import Coupling, Inputs
 from reflowbench.couplings.shared.independent import Independent
+from reflowbench.training.journal import Journal
 from reflowbench.training.loop import Trainer
 from reflowbench.training.monitor import Monitor
 
@@ -30,7 +31,7 @@ def main(args: argparse.Namespace) -> None:
         coupling = Ot(OtParams(assignment="semidiscrete", noises=1, chunk=0, potential=params.potential), inputs)
     trainer = Trainer(network, coupling, params, args.seed, round_=0, path="base")
     looks = (data, load_group(MonitorParams, args.params), args.seed, args.plots) if args.plots else None
-    drive(Monitor(trainer, *looks) if looks else trainer, f"base seed {args.seed}")
+    drive(Journal(Monitor(trainer, *looks) if looks else trainer, args.plots), f"base seed {args.seed}")
     save_model(args.out, trainer.ema, network_params, data.dim, trainer.facts(), coupling.carry)
 
 

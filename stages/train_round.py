@@ -12,6 +12,7 @@ from reflowbench.core.stage import drive, run_stage, set_threads
 from reflowbench.couplings.shared import registry
 from reflowbench.couplings.shared.base import Inputs, Spent
 from reflowbench.pairs.store import StoredHalf
+from reflowbench.training.journal import Journal
 from reflowbench.training.loop import Trainer
 from reflowbench.training.monitor import Monitor
 
@@ -42,7 +43,7 @@ def main(args: argparse.Namespace) -> None:
         trainer = Trainer(network, coupling, params, args.seed, args.round, path="round")
         looks = (data, load_group(MonitorParams, args.params), args.seed, args.plots) if args.plots else None
         drive(
-            Monitor(trainer, *looks) if looks else trainer,
+            Journal(Monitor(trainer, *looks) if looks else trainer, args.plots),
             f"{args.chain or args.method} seed {args.seed} round {args.round}",
         )
         cost = {kind: h.manifest.evaluations for kind, h in stored.items() if kind not in coupling.unused}

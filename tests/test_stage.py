@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from reflowbench.core import stage
+from reflowbench.core import sidecar, stage
 from reflowbench.core.errors import ReflowbenchError
 
 
@@ -25,7 +25,7 @@ def run(main, *arguments):
 
 
 def lines():
-    return [json.loads(line) for line in stage.DURATIONS.read_text().splitlines()]
+    return [json.loads(line) for line in (sidecar.folder() / sidecar.RUNS).read_text().splitlines()]
 
 
 def test_a_stage_leaves_a_line_of_what_it_took():
@@ -69,5 +69,5 @@ def test_a_line_that_cannot_be_written_fails_no_stage(tmp_path):
 
 def test_stages_that_end_together_do_not_mix():
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda i: stage._record("k0", [str(i)] * 200, 0), range(200)))
+        list(pool.map(lambda i: sidecar.record("k0", [str(i)] * 200, (), 0), range(200)))
     assert sorted(int(line["arguments"][0]) for line in lines()) == list(range(200))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from reflowbench.tracking.lock import content_hash
+from reflowbench.core.artifacts import content_hash
 from reflowbench.tracking.store import Store
 from reflowbench.tracking.sync import ENVIRONMENT
 

@@ -40,7 +40,7 @@ class Still:
         return self.steps
 
     def __iter__(self):
-        return (Step(i, float(i), float(i * i)) for i in range(self.steps))
+        return (Step(i, float(i), float(i * i), 0.1) for i in range(self.steps))
 
 
 def curves(folder):

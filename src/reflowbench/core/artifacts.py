@@ -7,6 +7,7 @@ DVC stop early and what "reproduced" means.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -119,3 +120,24 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         raise ReflowbenchError(
             f"{path}: damaged or not written by reflowbench ({error}); delete it and run `dvc repro`"
         ) from None
+
+
+def content_hash(path: Path) -> str | None:
+    """Hash a file or folder as DVC 3 does, to compare it with the `md5` of an entry of dvc.lock.
+
+    Args:
+        path: The file or folder.
+
+    Returns:
+        The md5 (with `.dir` at the end for a folder), or None if there is nothing at the path.
+    """
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    if not path.is_dir():
+        return None
+    # Drafts of killed stages are in .dvcignore, which DVC's hash heeds.
+    found = (file for file in path.rglob("*") if file.is_file() and not any(p.endswith(".tmp") for p in file.parts))
+    files = {file.relative_to(path).as_posix(): file for file in found}
+    listing = [{"md5": content_hash(files[name]), "relpath": name} for name in sorted(files)]
+    return hashlib.md5(json.dumps(listing).encode(), usedforsecurity=False).hexdigest() + ".dir"

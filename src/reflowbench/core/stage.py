@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import json
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from reflowbench.core.artifacts import SCRATCH
+from reflowbench.core import sidecar
 from reflowbench.core.config import PARAMS_FILE
 from reflowbench.core.errors import ReflowbenchError
 
 T = TypeVar("T")
 THREADS_VARIABLE = "REFLOWBENCH_THREADS"
-DURATIONS = SCRATCH / "durations.jsonl"
-"""What stages took, for `reflowbench status`: beside the outputs, which must be the same bytes in every run."""
+_OUTPUTS = ("out", "plots")
+"""Arguments that name outputs, in every stage script."""
 
 
 def run_stage(main: Callable[..., None], parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> None:
     """Run a stage's `main` with its parsed arguments, then exit.
 
     A `ReflowbenchError` becomes its message on stderr and exit status 1; Ctrl-C and SIGTERM exit
-    with 130 and 143 after the clean-up of half-written outputs. What the run took goes to DURATIONS.
+    with 130 and 143 after the clean-up of half-written outputs. What the run took goes to the sidecar.
 
     Args:
         main: Called with the namespace.
@@ -51,22 +48,8 @@ def run_stage(main: Callable[..., None], parser: argparse.ArgumentParser, argv: 
         status = stop.code if isinstance(stop.code, int) else 1
         raise
     finally:
-        _record(Path(sys.argv[0]).stem, list(sys.argv[1:] if argv is None else argv), status)
-
-
-def _record(script: str, arguments: list[str], status: int) -> None:
-    """Append a line to DURATIONS, in one write, so that stages that end together do not mix."""
-    with contextlib.suppress(Exception):  # it serves an estimate only: nothing that goes wrong here may fail a stage
-        import resource
-
-        import psutil
-
-        seconds = time.time() - psutil.Process().create_time()  # with the imports, which may take most of it
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-        line = {"script": script, "arguments": arguments, "seconds": round(seconds, 2), "peak_bytes": peak}
-        SCRATCH.mkdir(exist_ok=True)
-        with DURATIONS.open("ab", buffering=0) as file:
-            file.write((json.dumps(line | {"exit": status}) + "\n").encode())
+        outs = [path for name in _OUTPUTS if isinstance(path := getattr(args, name, None), Path)]
+        sidecar.record(Path(sys.argv[0]).stem, sys.argv[1:] if argv is None else argv, outs, status)
 
 
 def _terminate(signum: int, frame: Any) -> None:

@@ -1,4 +1,4 @@
-"""What stages took when they ran, as `core.stage` records it, and what others may take."""
+"""What stages took when they ran, as `core.sidecar` records it, and what others may take."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from reflowbench.core.stage import DURATIONS
+from reflowbench.core.artifacts import SCRATCH
+from reflowbench.core.sidecar import RUNS
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Durations:
         return self.typical.get(_key(command)[0])
 
 
-def read_durations(path: Path = DURATIONS) -> Durations:
+def read_durations(path: Path = SCRATCH / RUNS) -> Durations:
     """Read the record; lines that are damaged or of stages that failed are left out.
 
     Args:

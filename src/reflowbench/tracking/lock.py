@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from reflowbench.core.artifacts import content_hash
 from reflowbench.core.errors import ReflowbenchError
 
 LOCK = "dvc.lock"
@@ -66,27 +67,6 @@ def _sha256(value: Any) -> str:
     # default=str: YAML may read an unquoted parameter as a date.
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def content_hash(path: Path) -> str | None:
-    """Hash a file or folder as DVC 3 does, to compare it with the `md5` of a lock entry.
-
-    Args:
-        path: The file or folder.
-
-    Returns:
-        The md5 (with `.dir` at the end for a folder), or None if there is nothing at the path.
-    """
-    if path.is_file():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    if not path.is_dir():
-        return None
-    # Drafts of killed stages are in .dvcignore, which DVC's hash heeds.
-    found = (file for file in path.rglob("*") if file.is_file() and not any(p.endswith(".tmp") for p in file.parts))
-    files = {file.relative_to(path).as_posix(): file for file in found}
-    listing = [{"md5": content_hash(files[name]), "relpath": name} for name in sorted(files)]
-    return hashlib.md5(json.dumps(listing).encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 
 def reports_match(workspace: Path, entries: Mapping[str, Entry]) -> bool:

@@ -28,11 +28,13 @@ class Step:
         number: Step, from 0.
         loss: Batch loss before the update.
         gradient_norm: Norm of the gradient before clipping.
+        learning_rate: Of the update.
     """
 
     number: int
     loss: float
     gradient_norm: float
+    learning_rate: float
 
 
 class Trainer:
@@ -87,13 +89,13 @@ class Trainer:
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             norm = nn.utils.clip_grad_norm_(weights, self._params.clip)
-            step = Step(number, loss.item(), norm.item())
+            step = Step(number, loss.item(), norm.item(), self._params.lr * self._lr_factor(number))
             if not (math.isfinite(step.loss) and math.isfinite(step.gradient_norm)):
                 raise ReflowbenchError(
                     f"training diverged in round {self._round} at step {number} (loss {step.loss}, gradient norm "
                     f"{step.gradient_norm}); no weights were written: lower {self._path}.lr or {self._path}.clip"
                 )
-            optimizer.step(self._params.lr * self._lr_factor(number))
+            optimizer.step(step.learning_rate)
             update_average(averages, weights, 0)
             self._steps.append(step)
             yield step

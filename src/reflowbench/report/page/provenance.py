@@ -8,6 +8,7 @@ import platform
 from collections.abc import Sequence
 from pathlib import Path
 
+from reflowbench.core.artifacts import content_hash
 from reflowbench.core.evaluations import distance_name
 from reflowbench.core.flow.schemes import ADAPTIVE
 from reflowbench.report.markdown import Settings, leaves
@@ -15,7 +16,6 @@ from reflowbench.report.page.markup import Html, element, grid, join, prose
 from reflowbench.report.page.numbers import Numbers
 from reflowbench.report.page.words import listed
 from reflowbench.report.tables import FD, plain
-from reflowbench.tracking.lock import content_hash
 
 Facts = list[tuple[str, str]]
 
