@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from reflowbench.core.artifacts import atomic, read_json, read_tensors, write_json, write_tensors
+from reflowbench.core.artifacts import atomic, content_hash, read_json, read_tensors, write_json, write_tensors
 from reflowbench.core.errors import ReflowbenchError
 
 
@@ -61,3 +61,13 @@ def test_a_folder_replaces_a_folder_whole(tmp_path):
         temporary.mkdir()
         raise KeyboardInterrupt
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_content_hash_is_that_of_dvc(tmp_path):
+    (tmp_path / "b").mkdir()
+    (tmp_path / "a.txt").write_text("1\n")
+    (tmp_path / "b" / "c.txt").write_text("2\n")
+    # As in the lock of a `dvc add` of this folder.
+    assert content_hash(tmp_path / "a.txt") == "b026324c6904b2a9cb4b88d6d61c81d1"
+    assert content_hash(tmp_path) == "7e26dd394c2d6e8c41d34c4521a40424.dir"
+    assert content_hash(tmp_path / "none") is None

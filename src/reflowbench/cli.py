@@ -32,9 +32,15 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _track(args: argparse.Namespace) -> None:
+    from reflowbench.tracking.store import StoreError
     from reflowbench.tracking.sync import sync_if_changed
 
-    print(sync_if_changed())
+    try:
+        print(sync_if_changed(args.revision))
+    except StoreError as error:
+        if not args.best_effort:
+            raise
+        print(f"WARNING: {error}", file=sys.stderr)
 
 
 def _sample(args: argparse.Namespace) -> None:
@@ -136,6 +142,10 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
     check.set_defaults(run=_check)
     track = commands.add_parser("track", help="mirror the pipeline's state in MLflow")
+    track.add_argument(
+        "revision", metavar="REV", nargs="?", help="a branch, tag, commit or DVC experiment (default: the working tree)"
+    )
+    track.add_argument("--best-effort", action="store_true", help="if the store fails, warn and exit with 0")
     track.set_defaults(run=_track)
     for name, kind, what in (
         ("sample", ".png", "draw a grid of samples of a model"),

@@ -59,11 +59,10 @@ class Project:
         self.run("dvc", "config", "core.analytics", "false")
         self.run("reflowbench", "profile", "tiny")
 
-    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the copy, with the copy's code."""
-        result = subprocess.run(
-            command, cwd=self.folder, env=self._environment(), capture_output=True, text=True, check=False
-        )
+        env = self._environment() | environment
+        result = subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, check=False)
         if check and result.returncode:
             raise AssertionError(f"{' '.join(command)} failed\n{result.stdout}\n{result.stderr}")
         return result

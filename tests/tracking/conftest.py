@@ -2,14 +2,14 @@ import shutil
 
 import pytest
 
-from tests.tracking.made import make, mirror
+from tests.tracking.made import make, session
 
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory):
     """The schema alone: it takes seconds, so that tests copy it."""
     folder = tmp_path_factory.mktemp("mlflow")
-    mirror().make_database(folder / "mlflow.db", folder)
+    session().make_database(folder / "mlflow.db")
     assert [path.name for path in folder.iterdir()] == ["mlflow.db"]
     return folder / "mlflow.db"
 

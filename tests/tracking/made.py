@@ -3,14 +3,13 @@
 import csv
 import importlib
 import json
-import os
 from pathlib import Path
 
+import torch
 import yaml
 
-from reflowbench.core.artifacts import content_hash
-from reflowbench.tracking.store import Store
-from reflowbench.tracking.sync import ENVIRONMENT
+from reflowbench.core.artifacts import content_hash, write_tensors
+from reflowbench.tracking.store import Store, set_environment
 
 METHODS = ("reflow", "rca")
 SEEDS = (0, 1)
@@ -27,20 +26,55 @@ SUMMARY = {
 }
 
 
-def rows():
-    """Results with awkward numbers: many digits, a tiny one, an adaptive solver's NFE; round 0 is the base model's."""
+def digits(value):
+    """A number as results.csv spells it."""
+    return float(f"{value:.9g}")
+
+
+def cell_rows(method, seed, k, number=0):
+    """Rows of one model with awkward numbers: many digits, a tiny one, an adaptive solver's NFE."""
+    value = 10 * number * k + seed / 3 + k
+    cell = ["tiny", method, seed, k]
     out = []
-    for m, method in enumerate(METHODS):
-        for seed in SEEDS:
-            for k in KS:
-                value = 10 * m * k + seed / 3 + k
-                cell = ["tiny", method, seed, k]
-                for solver, nfe in (("euler", 1), ("euler", 50), ("dopri5", 62 + k)):
-                    shared = [*cell, solver, nfe, "classifier", 64]
-                    out.append([*shared, "frechet_distance", value + nfe, 1 / 3, ""])
-                    out.append([*shared, "kernel_distance", (value + nfe) * 1e-13, None, ""])
-                out.append([*cell, "", 0, "classifier", 64, "frechet_distance_floor", 5.5, 0.25, ""])
+    for solver, nfe in (("euler", 1), ("euler", 50), ("dopri5", 62 + k)):
+        shared = [*cell, solver, nfe, "classifier", 64]
+        out.append([*shared, "frechet_distance", digits(value + nfe), digits(1 / 3), ""])
+        out.append([*shared, "kernel_distance", digits((value + nfe) * 1e-13), None, ""])
+    out.append([*cell, "", 0, "classifier", 64, "frechet_distance_floor", 5.5, 0.25, ""])
+    out.append([*cell, "", 0, "", 0, "updates", 250.0 * k, None, ""])
+    out.append([*cell, "", 0, "", 0, "classifier_accuracy", 0.9375, None, ""])
     return out
+
+
+def rows():
+    """Results of all cells; round 0 is the base model's."""
+    return [
+        row
+        for m, method in enumerate(METHODS)
+        for seed in SEEDS
+        for k in KS
+        for row in cell_rows(method, seed, k, number=m)
+    ]
+
+
+def write_evaluation(workspace, table, method, seed, k):
+    """What the stage writes: full digits, and what the table says of the cell."""
+    folder = workspace / "runs/evaluations" / f"{method if k else 'base'}/s{seed}/k{k}"
+    folder.mkdir(parents=True, exist_ok=True)
+    own = [dict(zip(COLUMNS, row, strict=True)) for row in table if row[1:4] == [method, seed, k]]
+    facts = {row["metric"]: row["value"] for row in own if row["metric"] in ("updates", "classifier_accuracy")}
+    measured = [{name: row[name] for name in COLUMNS[4:]} for row in own if row["metric"] not in facts]
+    accuracy = facts.pop("classifier_accuracy", 0.9375)
+    content = {"measurements": measured, "training": facts, "classifier_accuracy": accuracy}
+    (folder / "metrics.json").write_text(json.dumps(content))
+    tensors = {"euler_1": torch.zeros(4, 16)}
+    write_tensors(folder / "samples.safetensors", tensors, {"shape": [1, 4, 4]})
+
+
+def write_evaluations(workspace, table):
+    for method, seed in CELLS:
+        for k in KS:
+            write_evaluation(workspace, table, method, seed, k)
 
 
 def write_reports(workspace, table):
@@ -51,7 +85,7 @@ def write_reports(workspace, table):
     (reports / "summary.json").write_text(json.dumps(SUMMARY))
     (reports / "report.md").write_text("# Report\n")
     for name in TABLES:
-        (reports / f"{name}.csv").write_text(f"{name}\n1\n")
+        (reports / f"{name}.csv").write_text("name,n,x\na,1,\nb,2,0.5\n")
     (reports / "figures" / "collapse.svg").write_text("<svg/>")
 
 
@@ -61,23 +95,23 @@ def items(workspace, *paths):
 
 def entries(workspace):
     """A lock of all kinds of stages, true to the files in the workspace."""
+    data = "runs/data/train.safetensors"
     stages = {
         "prepare_data": {
-            "cmd": "python -m stages.prepare_data --out runs/data/train.safetensors",
+            "cmd": f"python -m stages.prepare_data --out {data}",
             "params": {"params.yaml": {"data": {"source": "digits", "n_images": None, "dequantize": True}}},
-            "outs": [{"path": "runs/data/train.safetensors", "hash": "md5", "md5": "d" * 32}],
+            "outs": [{"path": data, "hash": "md5", "md5": "d" * 32}],
         }
     }
     for method in METHODS:
         for seed in SEEDS:
+            curves = f"runs/training/{method}/s{seed}/k1"
             stages[f"reflow@{method}-{seed}-after0"] = {
                 "cmd": f"python -m stages.train_round --method {method} --seed {seed} --round 1 "
-                f"--plots runs/training/{method}/s{seed}/k1 --out runs/chains/{method}/s{seed}/k1/model",
+                f"--plots {curves} --out runs/chains/{method}/s{seed}/k1/model",
+                "deps": [{"path": data, "hash": "md5", "md5": "d" * 32, "size": 5}],
                 "params": {"params.yaml": {"round": {"lr": 0.001, "clip": 1.0}, f"methods.{method}": {}}},
-                "outs": [
-                    {"path": f"runs/chains/{method}/s{seed}/k1/model", "hash": "md5", "md5": "e" * 32},
-                    {"path": f"runs/training/{method}/s{seed}/k1", "hash": "md5", "md5": "f" * 32},
-                ],
+                "outs": items(workspace, curves),
             }
     for name, cell in EVALUATED.items():
         floor = " --floor" if cell.startswith("base") else ""
@@ -108,30 +142,33 @@ def make(workspace):
     """A workspace in which the pipeline has run to its end."""
     workspace.mkdir(parents=True, exist_ok=True)
     (workspace / "dvc.yaml").write_text("stages: {}\n")
-    for cell in EVALUATED.values():
-        folder = workspace / "runs/evaluations" / cell
-        folder.mkdir(parents=True)
-        (folder / "metrics.json").write_text(cell)
+    for method, seed in CELLS:
+        curves = workspace / f"runs/training/{method}/s{seed}/k1"
+        curves.mkdir(parents=True)
+        (curves / "curves.csv").write_text("step,loss,variance_ratio\n0,,0.9\n6,0.5,0.8\n")
+        (curves / "samples.png").write_bytes(b"a picture")
+    write_evaluations(workspace, rows())
     write_reports(workspace, rows())
     write_lock(workspace, entries(workspace))
     return workspace
 
 
-def mirror():
+def session():
     """The module that imports MLflow, which reads its environment when it is imported."""
-    os.environ.update({name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()})
-    return importlib.import_module("reflowbench.tracking.mirror")
+    set_environment()
+    return importlib.import_module("reflowbench.tracking.session")
 
 
 class Content:
     """What a store holds."""
 
     def __init__(self, workspace):
-        self.client = mirror().MlflowClient(tracking_uri=Store.locate(workspace).uri)
+        self.client = session().MlflowClient(tracking_uri=Store.locate(workspace).uri)
         experiment = self.client.get_experiment_by_name("reflowbench")
         self.runs = list(self.client.search_runs([experiment.experiment_id])) if experiment else []
         self.parents = [r for r in self.runs if "dvc.state_hash" in r.data.tags]
-        self.stages = {r.info.run_name: r for r in self.runs if "dvc.stage_hash" in r.data.tags}
+        newest_last = sorted(self.runs, key=lambda run: run.info.start_time)
+        self.stages = {r.info.run_name: r for r in newest_last if "dvc.stage_hash" in r.data.tags}
 
     def history(self, run):
         """All points of a run, as (key, value, step)."""

@@ -1,11 +1,10 @@
-"""What dvc.lock says: hashes, and whether the reports are of it."""
+"""What dvc.lock says: hashes, and which stages come before which."""
 
 import pytest
 
 from reflowbench.core.errors import ReflowbenchError
-from reflowbench.tracking.lock import content_hash, reports_match, stage_hash, state_hash
+from reflowbench.tracking.lock import producers, stage_hash, state_hash
 from reflowbench.tracking.sync import sync_if_changed
-from tests.tracking.made import entries
 
 
 def test_hash_is_of_content_only():
@@ -17,27 +16,20 @@ def test_hash_is_of_content_only():
     assert stage_hash("s", entry) != stage_hash("s", {**entry, "cmd": "b"})
 
 
-def test_content_hash_is_that_of_dvc(tmp_path):
-    (tmp_path / "b").mkdir()
-    (tmp_path / "a.txt").write_text("1\n")
-    (tmp_path / "b" / "c.txt").write_text("2\n")
-    # As in the lock of a `dvc add` of this folder.
-    assert content_hash(tmp_path / "a.txt") == "b026324c6904b2a9cb4b88d6d61c81d1"
-    assert content_hash(tmp_path) == "7e26dd394c2d6e8c41d34c4521a40424.dir"
-    assert content_hash(tmp_path / "none") is None
-
-
-@pytest.mark.parametrize("change", ["results", "evaluation", "no report"])
-def test_reports_that_are_not_of_this_lock(bare, change):
-    stages = entries(bare)
-    assert reports_match(bare, stages)
-    if change == "results":
-        (bare / "reports/results.csv").write_text("edited")
-    elif change == "evaluation":
-        (bare / "runs/evaluations/base/s0/k0/metrics.json").write_text("edited")
-    else:
-        del stages["report"]
-    assert not reports_match(bare, stages)
+def test_stages_are_ordered_by_what_they_read():
+    """Also through a parent folder of outputs, and through a file in one; code is made by no stage."""
+    stages = {
+        "a": {"cmd": "a", "outs": [{"path": "runs/x/a"}, {"path": "runs/model"}]},
+        "b": {"cmd": "b", "deps": [{"path": "src/code"}], "outs": [{"path": "runs/x/b"}]},
+        "c": {"cmd": "c", "deps": [{"path": "runs/x"}], "outs": [{"path": "runs/xy"}]},
+        "d": {
+            "cmd": "d",
+            "deps": [{"path": "runs/model/weights"}, {"path": "runs/xy"}],
+            "outs": [{"path": "src/made"}],
+        },
+        "e": {"cmd": "e"},
+    }
+    assert producers(stages) == {"a": [], "b": [], "c": ["a", "b"], "d": ["a", "c"], "e": []}
 
 
 @pytest.mark.parametrize("text", ["stages: [", "just text", "stages: []", "stages: {a: {deps: []}}", "\x00"])

@@ -1,6 +1,6 @@
 """What is logged, as plain values."""
 
-import math
+import json
 
 import pytest
 
@@ -17,15 +17,49 @@ def row(**changes):
 
 
 def test_results_are_read_as_they_were_written(bare):
-    """An empty value is not a number; it is null in a table of MLflow."""
+    """An empty value is null in a table of MLflow."""
     path = bare / "reports/results.csv"
     read = records.read_results(path)
     assert records.results_table(read) == {"columns": COLUMNS, "data": rows()}
-    assert sum(math.isnan(found.error) for found in read) == sum(row[10] is None for row in rows()) > 0
+    assert sum(found.error is None for found in read) == sum(row[10] is None for row in rows()) > 0
     path.write_text(path.read_text().replace("frechet_distance_floor,5.5,0.25,", "frechet_distance_floor,,,too few"))
-    last = records.read_results(path)[-1]
-    assert math.isnan(last.value) and math.isnan(last.error) and last.missing == "too few"
-    assert records.results_table([last])["data"][0][-3:] == [None, None, "too few"]
+    lost = next(found for found in records.read_results(path) if found.missing)
+    assert (lost.value, lost.error, lost.missing) == (None, None, "too few")
+
+
+def test_an_evaluation_says_what_results_csv_says_of_it(bare):
+    found = records.read_results(bare / "reports/results.csv")
+    for method, seed, k, folder in (("rca", 1, 1, "rca/s1/k1"), ("reflow", 0, 0, "base/s0/k0")):
+        own = records.read_evaluation(bare / f"runs/evaluations/{folder}/metrics.json", "tiny", method, seed, k)
+        assert own == [row for row in found if (row.method, row.seed, row.round) == (method, seed, k)] != []
+
+
+def test_an_evaluation_is_rounded_as_results_csv_is(tmp_path):
+    """Nine digits there, all digits in what the stage wrote."""
+    measurement = {"solver": "", "nfe": 0, "features": "", "n_samples": 0, "metric": "m", "error": None, "missing": ""}
+    content = {"measurements": [measurement | {"value": 100 / 3}], "training": {}, "classifier_accuracy": 1}
+    (tmp_path / "metrics.json").write_text(json.dumps(content))
+    values = [row.value for row in records.read_evaluation(tmp_path / "metrics.json", "p", "rca", 0, 1)]
+    assert values == [33.3333333, 1.0]
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"measurements": [1], "training": {}, "classifier_accuracy": 1}', "{"])
+def test_damaged_evaluation(tmp_path, text):
+    (tmp_path / "metrics.json").write_text(text)
+    with pytest.raises(ReflowbenchError, match=r"metrics\.json.*dvc repro"):
+        records.read_evaluation(tmp_path / "metrics.json", "p", "rca", 0, 1)
+
+
+def test_any_table_keeps_its_kinds_of_values(tmp_path):
+    (tmp_path / "t.csv").write_text('name,n,x\na,1,\n"b, c",-2,0.5\n,0,nan\n')
+    data = [["a", 1, None], ["b, c", -2, 0.5], [None, 0, None]]
+    assert records.csv_table(tmp_path / "t.csv") == {"columns": ["name", "n", "x"], "data": data}
+
+
+def test_curves_are_points_at_their_steps(tmp_path):
+    (tmp_path / "curves.csv").write_text("step,loss,variance_ratio\n0,,0.9\n6,0.5,\n")
+    found = [(point.key, point.value, point.step) for point in records.curve_points(tmp_path / "curves.csv")]
+    assert found == [("variance_ratio", 0.9, 0), ("loss", 0.5, 6)]
 
 
 def test_the_columns_are_those_of_the_table():
@@ -33,13 +67,12 @@ def test_the_columns_are_those_of_the_table():
 
 
 def test_what_is_missing_is_no_point():
-    entry = {"cmd": "x --out runs/evaluations/rca/s0/k1"}
-    lost = row(value=math.nan, error=math.nan, missing="why")
-    found = records.evaluation_points(entry, [lost, row(metric="recall", value=0.5)])
+    lost = row(value=None, error=None, missing="why")
+    found = records.evaluation_points([lost, row(metric="recall", value=0.5)])
     assert [(point.key, point.value, point.step) for point in found] == [("recall.euler.5", 0.5, 1)]
     seeds = [row(), row(seed=1, value=3.0)]
     assert [point.value for point in records.trend_points(seeds)] == [2.0]
-    assert records.trend_points([*seeds, row(seed=2, value=math.nan)]) == []
+    assert records.trend_points([*seeds, row(seed=2, value=None)]) == []
 
 
 @pytest.mark.parametrize(
@@ -58,10 +91,9 @@ def test_damaged_results(bare, old, new):
 
 
 def test_two_feature_spaces_are_told_apart():
-    entry = {"cmd": "x --out runs/evaluations/rca/s0/k1"}
     both = [row(features=f) for f in ("a", "b")]
     for made, suffixes in ((both[:1], [""]), (both, [".a", ".b"])):
-        keys = [point.key for point in records.evaluation_points(entry, made)]
+        keys = [point.key for point in records.evaluation_points(made)]
         assert keys == [f"frechet_distance.euler.5{suffix}" for suffix in suffixes]
         assert [p.key for p in records.trend_points(made)] == [f"frechet_distance/rca{s}" for s in suffixes]
 

@@ -13,7 +13,7 @@ from reflowbench.tracking.lock import read_lock, state_hash
 from reflowbench.tracking.store import Store
 from reflowbench.tracking.sync import sync, sync_if_changed
 from tests.conftest import ROOT
-from tests.tracking.made import Content, entries, mirror, write_lock
+from tests.tracking.made import Content, entries, session, write_lock
 
 
 def test_unchanged_state_is_told_without_mlflow(workspace):
@@ -22,12 +22,15 @@ def test_unchanged_state_is_told_without_mlflow(workspace):
     code += "; assert 'mlflow' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("MLflow is up to date")
-    store, state = Store.locate(workspace), state_hash(read_lock(workspace / "dvc.lock"))
-    assert store.holds(state)
-    assert not store.holds("other")
-    assert not Store("http://127.0.0.1:1", workspace).holds(state)
     (workspace / "mlflow.db").unlink()
-    assert not store.holds(state)
+    assert "new runs" in sync_if_changed(), "the store itself is gone"
+
+
+def test_what_was_mirrored_is_remembered_for_one_store(workspace):
+    store, mark = Store.locate(workspace), {"state": "a", "git": {"git.dirty": "false"}}
+    store.remember(mark)
+    assert store.holds(mark) and not store.holds({**mark, "state": "b"})
+    assert not Store("http://127.0.0.1:1", workspace).holds(mark)
 
 
 def test_stage_writes_the_same_receipt_wherever_it_runs(workspace):
@@ -69,10 +72,10 @@ def test_killed_while_the_schema_is_made(bare, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(mirror().MlflowClient, "search_experiments", killed)
+        patch.setattr(session().MlflowClient, "search_experiments", killed)
         with pytest.raises(KeyboardInterrupt):
             sync()
-    assert not list(bare.glob("*mlflow.db*"))
+    assert [path.name for path in bare.glob("*mlflow.db*")] == ["mlflow.db-lock"]
 
 
 def test_deleted_experiment(workspace):

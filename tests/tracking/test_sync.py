@@ -1,10 +1,10 @@
 """A sync: complete, equal to the results, and only adding where something is new."""
 
 import json
-import shutil
 
 import pytest
 
+from reflowbench.core.data.png import read_png
 from reflowbench.tracking.lock import read_lock, stage_hash, state_hash
 from reflowbench.tracking.sync import sync, sync_if_changed
 from tests.tracking.made import (
@@ -13,10 +13,16 @@ from tests.tracking.made import (
     EVALUATED,
     KS,
     METHODS,
+    TABLES,
     Content,
+    cell_rows,
+    digits,
     entries,
-    mirror,
+    items,
     rows,
+    session,
+    write_evaluation,
+    write_evaluations,
     write_lock,
     write_reports,
 )
@@ -68,27 +74,66 @@ def test_metrics_tables_and_files_equal_the_reports(workspace):
                 if row[1:4] == [method, seed, k]:
                     solver = {"": "", "euler": f".euler.{row[5]}", "dopri5": ".dopri5"}[row[4]]
                     expected.add((row[8] + solver, row[9], k))
-            assert len(expected) == 8 and content.history(content.stages[stage]) == sorted(expected)
+            assert len(expected) == 10 and content.history(content.stages[stage]) == sorted(expected)
     [parent] = content.parents
-    expected = [("digits.reflow.slope", 1.25, 0), ("floor", 5.0, 0)]
+    summary = expected = [("digits.reflow.slope", 1.25, 0), ("floor", 5.0, 0)]
+    assert content.history(content.stages["summarize"]) == summary
     for m, method in enumerate(METHODS):
-        expected += [(f"frechet_distance/{method}", pytest.approx(50 + 10 * m * k + 1 / 6 + k), k) for k in KS]
+        expected = expected + [
+            (f"frechet_distance/{method}", pytest.approx(50 + 10 * m * k + 1 / 6 + k), k) for k in KS
+        ]
     assert content.history(parent) == sorted(expected, key=lambda point: (point[0], point[2]))
     folder = content.folder(parent)
     assert (folder / "reports/paired.csv").is_file()
     for path in (p for p in (workspace / "reports").rglob("*") if p.is_file()):
         assert (folder / path.relative_to(workspace)).read_bytes() == path.read_bytes()
     assert json.loads((folder / "tables/results.json").read_text()) == {"columns": COLUMNS, "data": rows()}
+    for name in TABLES:
+        table = json.loads((folder / f"tables/{name}.json").read_text())
+        assert table == {"columns": ["name", "n", "x"], "data": [["a", 1, None], ["b", 2, 0.5]]}
     stages = json.loads((folder / "stages.json").read_text())
     assert stages["columns"] == ["stage", "hash", "run_id"]
     assert {line[0]: line[2] for line in stages["data"]} == {n: r.info.run_id for n, r in content.stages.items()}
     tables = json.loads(parent.data.tags["mlflow.loggedArtifacts"])
-    assert all((folder / table["path"]).is_file() for table in tables)
+    assert len(tables) == len(TABLES) + 2 and all((folder / table["path"]).is_file() for table in tables)
+
+
+def test_every_stage_has_what_it_made_to_look_at(workspace):
+    """Pictures, curves and pages; samples as a grid. Weights and images stay with DVC."""
+    sync()
+    content = Content(workspace)
+    files = {
+        name: {p.relative_to(content.folder(run)).as_posix() for p in content.folder(run).rglob("*") if p.is_file()}
+        for name, run in content.stages.items()
+    }
+    origin = {"lock_entry.json", "lineage.json"}
+    assert files["prepare_data"] == origin
+    assert files["reflow@rca-1-after0"] == origin | {"curves.csv", "samples.png"}
+    assert files["evaluate@rca-1-1"] == origin | {"metrics.json", "samples/euler_1.png"}
+    assert files["report"] == origin | {"reports/report.md", "reports/figures/collapse.svg"}
+    run = content.stages["reflow@rca-1-after0"]
+    assert content.history(run) == [("loss", 0.5, 6), ("variance_ratio", 0.8, 6), ("variance_ratio", 0.9, 0)]
+    assert read_png(content.folder(content.stages["evaluate@rca-1-1"]) / "samples/euler_1.png").shape[2] == 1
+
+
+def test_lineage_and_datasets_are_those_of_the_lock(workspace):
+    sync()
+    content = Content(workspace)
+    run, data = content.stages["reflow@rca-1-after0"], content.stages["prepare_data"].info.run_id
+    assert run.data.tags["dvc.parents"] == data and "dvc.parents" not in content.stages["prepare_data"].data.tags
+    lineage = json.loads((content.folder(run) / "lineage.json").read_text())
+    assert lineage == [{"stage": "prepare_data", "run_id": data}]
+    [found] = content.client.get_run(run.info.run_id).inputs.dataset_inputs
+    assert (found.dataset.name, found.dataset.digest) == ("runs/data/train.safetensors", "d" * 32)
+    assert json.loads(found.dataset.source)["stage"] == "prepare_data"
+    assert [(tag.key, tag.value) for tag in found.tags] == [("mlflow.data.context", "prepare_data")]
+    before = json.loads((content.folder(content.stages["summarize"]) / "lineage.json").read_text())
+    assert {parent["stage"] for parent in before} == set(EVALUATED)
 
 
 @pytest.mark.parametrize("page", [4, 1000])
 def test_second_sync_adds_nothing(workspace, monkeypatch, page):
-    monkeypatch.setattr(mirror(), "PAGE", page)
+    monkeypatch.setattr(session(), "PAGE", page)
     sync()
     before = Content(workspace).everything()
     assert sync().created == 0
@@ -113,14 +158,16 @@ def test_changed_entry_adds_its_run_and_a_parent(workspace):
     assert [line[2] for line in table if line[0] == "prepare_data"] == [before.stages["prepare_data"].info.run_id]
 
 
-@pytest.mark.parametrize("call", ["set_terminated", "log_dict", "log_batch", "log_artifacts", "set_tag"])
+@pytest.mark.parametrize(
+    "call", ["create_run", "set_terminated", "log_batch", "log_inputs", "log_artifacts", "set_tag"]
+)
 def test_interrupted_sync_is_completed(workspace, monkeypatch, call):
-    client = mirror().MlflowClient
+    client = session().MlflowClient
     whole, calls = getattr(client, call), []
 
     def interrupted(*args, **kwargs):
         calls.append(call)
-        if call in ("log_artifacts", "set_tag") or len(calls) == 4:
+        if call == "set_tag" or len(calls) == 4:
             whole(*args, **kwargs)
             raise KeyboardInterrupt
         return whole(*args, **kwargs)
@@ -147,7 +194,9 @@ def test_interrupted_sync_is_completed(workspace, monkeypatch, call):
 )
 def test_half_finished_repro_never_gets_the_old_numbers(workspace, name, methods, k, value):
     sync()
-    (workspace / "runs/evaluations" / EVALUATED[name] / "metrics.json").write_text("new weights")
+    changed = [[method, 1, k] for method in methods]
+    table = [[*row[:9], digits(row[9] * 2), *row[10:]] if row[1:4] in changed else row for row in rows()]
+    write_evaluation(workspace, table, methods[0], 1, k)
     stages = {
         **entries(workspace),
         **{n: read_lock(workspace / "dvc.lock")[n] for n in ("summarize", "report")},
@@ -155,44 +204,53 @@ def test_half_finished_repro_never_gets_the_old_numbers(workspace, name, methods
     write_lock(workspace, stages)
     assert "results wait" in sync_if_changed()
     content = Content(workspace)
-    waiting = [run for run in content.runs if run.info.status != "FINISHED"]
-    assert sorted(run.info.run_name.split()[0] for run in waiting) == [name, "pipeline"]
-    assert not any(run.data.metrics for run in waiting)
+    [waiting] = [run for run in content.runs if run.info.status != "FINISHED"]
+    assert waiting.info.run_name.split()[0] == "pipeline" and not waiting.data.metrics
+    assert content.stages[name].data.metrics["frechet_distance.euler.50"] == pytest.approx(2 * value)
     before = content.everything()
     assert sync().created == 0
     assert Content(workspace).everything() == before
 
-    # The rest of the repro: other numbers for the new weights.
-    changed = [[method, 1, k] for method in methods]
-    table = [[*row[:9], row[9] * 2, *row[10:]] if row[1:4] in changed else row for row in rows()]
+    # The rest of the repro.
     write_reports(workspace, table)
     write_lock(workspace, entries(workspace))
     result = sync()
     assert result.complete
-    assert result.created == 3  # the parent, summarize and report; the evaluation is completed
-    [waited] = [run.info.run_id for run in waiting if run.info.run_name == name]
-    run = content.client.get_run(waited)
-    assert run.info.status == "FINISHED"
-    assert run.data.metrics["frechet_distance.euler.50"] == 2 * value
+    assert result.created == 3  # the parent, summarize and report
+    assert json.loads((content.folder(newest(workspace)) / "tables/results.json").read_text())["data"] == table
 
 
-@pytest.mark.parametrize(
-    ("name", "cell"),
-    [("evaluate@rca-0-9", "rca/s0/k9"), ("evaluate_base@9", "base/s9/k0"), ("evaluate@rca-0-0", "rca/s0/k0")],
-)
-def test_cell_outside_the_grid_stays_open(workspace, name, cell):
-    """Of a larger grid, or of round 0 of a method: that is the base model's."""
+def newest(workspace):
+    return max(Content(workspace).parents, key=lambda run: run.info.start_time)
+
+
+def test_cell_outside_the_grid_is_mirrored_but_is_in_no_result(workspace):
+    """Of a larger grid that has shrunk: dvc.lock keeps its entry."""
+    write_evaluation(workspace, cell_rows("rca", 0, 9), "rca", 0, 9)
     stages = entries(workspace)
-    stages[name] = {"cmd": f"python -m stages.evaluate --seed {cell[-4]} --out runs/evaluations/{cell}"}
+    out = "runs/evaluations/rca/s0/k9"
+    stages["evaluate@rca-0-9"] = {"cmd": f"x --seed 0 --out {out}", "outs": items(workspace, out)}
     write_lock(workspace, stages)
     assert sync().complete
-    run = Content(workspace).stages[name]
-    assert run.info.status == "SCHEDULED" and not run.data.metrics
+    run = Content(workspace).stages["evaluate@rca-0-9"]
+    assert run.info.status == "FINISHED" and run.data.metrics["updates"] == 250 * 9
 
 
-def test_clone_without_data_is_mirrored_whole(workspace):
-    shutil.rmtree(workspace / "runs")
-    assert sync().complete
+def test_what_is_not_on_this_machine_waits_for_it(workspace):
+    """A clone without `dvc pull`: what its stages ran on is logged, their numbers as soon as they are here."""
+    (workspace / "runs").rename(workspace / "elsewhere")
+    result = sync()
+    assert not result.complete and "dvc pull" in str(result)
+    content = Content(workspace)
+    waiting = {name for name, run in content.stages.items() if run.info.status != "FINISHED"}
+    assert waiting == {name for name in content.stages if name.startswith(("reflow", "evaluate"))}
+    assert content.stages["evaluate@rca-0-1"].data.params["evaluate.nfe"] == "[1, 50]"
+    before = content.everything()
+    assert sync().created == 0 and Content(workspace).everything() == before
+    (workspace / "elsewhere").rename(workspace / "runs")
+    result = sync()
+    assert result.complete and result.created == 0
+    assert {run.info.status for run in Content(workspace).runs} == {"FINISHED"}
 
 
 def test_a_missing_value_is_no_metric_and_null_with_its_reason_in_the_table(workspace):
@@ -201,6 +259,7 @@ def test_a_missing_value_is_no_metric_and_null_with_its_reason_in_the_table(work
     for row in table:
         if row[1:6] == ["rca", 1, 1, "euler", 50] and row[8] == "frechet_distance":
             row[9:] = [None, None, "the samples are not finite"]
+    write_evaluations(workspace, table)
     write_reports(workspace, table)
     write_lock(workspace, entries(workspace))
     assert sync().complete

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
+from reflowbench import git
 from reflowbench.core.config import PARAMS_FILE, read_yaml
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.results.table import COLUMNS, read_table
@@ -55,7 +55,7 @@ def snapshot(revision: str | None, reports: Path = REPORTS, params: Path = PARAM
     Raises:
         ReflowbenchError: If there is no such revision, it lacks one of the files, or they cannot be read or compared.
     """
-    commit = _commit(revision) if revision is not None else None
+    commit = git.commit_of(revision) if revision is not None else None
     name = f"{revision} ({commit[:7]})" if commit else WORKING_TREE
     table = _contents(commit, reports / _TABLE)
     if table is None:
@@ -88,35 +88,15 @@ def _make(revision: str | None) -> str:
     return "run `dvc repro`" if revision is None else f"check out {revision}, run `dvc repro` and commit reports/"
 
 
-def _commit(revision: str) -> str:
-    found = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
-    if found is None:
-        _git_folder()
-        raise ReflowbenchError(f"{revision}: no such revision; `git branch --all` and `git log --oneline` name them")
-    return found.strip()
-
-
-def _git_folder() -> None:
-    if _git("rev-parse", "--git-dir") is None:
-        raise ReflowbenchError(f"{Path.cwd()}: not in a Git repository; run this in a clone of the project")
-
-
 def _contents(commit: str | None, path: Path) -> str | None:
     """Text of a file; None if there is none."""
     if commit is not None:
-        return _git("show", f"{commit}:./{path.as_posix()}")
+        found = git.ask("show", f"{commit}:./{path.as_posix()}")
+        return None if found is None else found.decode(errors="replace")
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        result = subprocess.run(["git", *arguments], capture_output=True, check=False)
-    except FileNotFoundError:
-        raise ReflowbenchError("git: no such command; install Git, which holds the revisions") from None
-    return None if result.returncode else result.stdout.decode(errors="replace")
 
 
 def _read(reader: Callable[[Path], T], text: str, path: Path, name: str) -> T:

@@ -10,14 +10,11 @@ from typing import Any
 
 import yaml
 
-from reflowbench.core.artifacts import content_hash
 from reflowbench.core.errors import ReflowbenchError
 
 LOCK = "dvc.lock"
 MIRROR_STAGE = "track"
 """Left out of the state: dvc.lock holds no entry for it yet while it runs itself."""
-
-REPORT_STAGES = ("summarize", "report")
 
 Entry = dict[str, Any]
 
@@ -37,19 +34,37 @@ def read_lock(path: Path) -> dict[str, Entry]:
     Raises:
         ReflowbenchError: If the file is missing or is not a dvc.lock.
     """
-    remedy = f"restore it (`git checkout {path.name}`) or delete it, then run `dvc repro`"
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        text = path.read_bytes()
     except FileNotFoundError:
         raise ReflowbenchError(f"{path}: no such file, so there is nothing to mirror yet; run `dvc repro`") from None
+    return parse_lock(text, str(path))
+
+
+def parse_lock(text: bytes, name: str) -> dict[str, Entry]:
+    """Read the stages of a dvc.lock from its text.
+
+    Args:
+        text: What is in the file.
+        name: How errors call it.
+
+    Returns:
+        As `read_lock`.
+
+    Raises:
+        ReflowbenchError: If it is not a dvc.lock.
+    """
+    remedy = f"restore it (`git checkout {LOCK}`) or delete it, then run `dvc repro`"
+    try:
+        content = yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ReflowbenchError(f"{path}: damaged ({' '.join(str(error).split())}); {remedy}") from None
+        raise ReflowbenchError(f"{name}: damaged ({' '.join(str(error).split())}); {remedy}") from None
     stages = content.get("stages") if isinstance(content, dict) else None
     if not isinstance(stages, dict):
-        raise ReflowbenchError(f"{path}: damaged (no `stages` in it); {remedy}")
-    for name, entry in stages.items():
+        raise ReflowbenchError(f"{name}: damaged (no `stages` in it); {remedy}")
+    for stage, entry in stages.items():
         if not isinstance(entry, dict) or "cmd" not in entry:
-            raise ReflowbenchError(f"{path}: damaged (no `cmd` in stages.{name}); {remedy}")
+            raise ReflowbenchError(f"{name}: damaged (no `cmd` in stages.{stage}); {remedy}")
     return {name: stages[name] for name in sorted(stages) if name != MIRROR_STAGE}
 
 
@@ -69,28 +84,23 @@ def _sha256(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def reports_match(workspace: Path, entries: Mapping[str, Entry]) -> bool:
-    """Say whether reports/ was made from the evaluations that dvc.lock names.
-
-    It was not while a `dvc repro` has only come part of the way: the evaluations are new, and
-    results.csv still has the numbers of the last ones. Those must not be logged for the new ones.
+def producers(entries: Mapping[str, Entry]) -> dict[str, list[str]]:
+    """Find which stages made what a stage depends on.
 
     Args:
-        workspace: The folder of dvc.yaml.
-        entries: Its lock entries.
+        entries: All stages.
 
     Returns:
-        Whether all data that the reporting stages read and wrote still have the hashes of the lock.
-        Evaluations that are not there at all (a clone without `dvc pull`) do not count against it.
+        The names of the stages right before each stage, sorted, by its name. An output counts also if it lies below a
+        folder that the stage depends on, or the other way round.
     """
-    for name in REPORT_STAGES:
-        if name not in entries:
-            return False
-        for item in (*entries[name].get("deps", []), *entries[name].get("outs", [])):
-            path = workspace / item["path"]
-            is_evaluation = item["path"].startswith("runs/")
-            if is_evaluation and not path.exists():
-                continue
-            if (is_evaluation or item["path"].startswith("reports/")) and content_hash(path) != item.get("md5"):
-                return False
-    return True
+    made = {item["path"]: name for name, entry in entries.items() for item in entry.get("outs", [])}
+    found = {}
+    for name, entry in entries.items():
+        paths = [item["path"] for item in entry.get("deps", [])]
+        before = {made[path] for path in paths if path in made}
+        folders = [f"{path}/" for path in paths if path not in made and not path.startswith(("src/", "stages/"))]
+        before |= {maker for out, maker in made.items() if any(out.startswith(folder) for folder in folders)}
+        before |= {maker for out, maker in made.items() if any(folder.startswith(f"{out}/") for folder in folders)}
+        found[name] = sorted(before - {name})
+    return found

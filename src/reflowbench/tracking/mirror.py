@@ -2,104 +2,39 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import sqlite3
-import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Any
 
-import requests
-from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run
-from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT
-from mlflow.exceptions import MlflowException
-from sqlalchemy.exc import SQLAlchemyError
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Run
 
-from reflowbench.core.artifacts import atomic, read_json
+from reflowbench.core.artifacts import read_json
 from reflowbench.core.errors import ReflowbenchError
-from reflowbench.tracking import records
-from reflowbench.tracking.lock import Entry, reports_match, stage_hash, state_hash
-from reflowbench.tracking.records import Point
-from reflowbench.tracking.store import URI_VARIABLE, Store
+from reflowbench.core.evaluations import BASE, METRICS_FILE
+from reflowbench.tracking import artifacts, records
+from reflowbench.tracking.attempts import Attempt, attempt_at
+from reflowbench.tracking.contents import Files
+from reflowbench.tracking.live_runs import LiveRuns
+from reflowbench.tracking.lock import Entry, producers, stage_hash
+from reflowbench.tracking.records import Point, Row
+from reflowbench.tracking.session import Session
+from reflowbench.tracking.state import State
 
-EXPERIMENT = "reflowbench"
 STAGE_KEY = "dvc.stage_hash"
 STATE_KEY = "dvc.state_hash"
+PARENT = "mlflow.parentRunId"
 FINISHED = "FINISHED"
 WAITING = "SCHEDULED"
-"""Status of what lacks its numbers because reports/ is not from this dvc.lock yet."""
+"""Status of what lacks its numbers because they are not on this machine, or reports/ is not of this dvc.lock."""
 
-TABLES = {"results": "tables/results.json", "stages": "stages.json"}
-BATCH = 100  # MLflow takes at most 100 parameters a call
-PAGE = 1000  # runs a search returns at once
-
-
-@contextlib.contextmanager
-def open_store(store: Store) -> Iterator[tuple[MlflowClient, str]]:
-    """Open a store, making its schema and the experiment if need be.
-
-    Args:
-        store: The store.
-
-    Yields:
-        The client and the id of the experiment.
-
-    Raises:
-        ReflowbenchError: If the store cannot be reached or used, then or while it is open.
-    """
-    try:
-        if store.database and not store.database.exists():
-            make_database(store.database, store.scratch)
-        if store.uri.startswith("http"):
-            # MLflow would try again for 40 s if nobody answers. Any answer will do here.
-            timeout = MLFLOW_HTTP_REQUEST_TIMEOUT.get()  # type: ignore[no-untyped-call]
-            with contextlib.suppress(requests.exceptions.SSLError):
-                requests.head(store.uri, timeout=timeout)
-        client = MlflowClient(tracking_uri=store.uri)
-        yield client, _experiment(client, store)
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        reason = " ".join(store.redact(str(error)).split())[:300]
-        raise ReflowbenchError(
-            f"MLflow store {store.name} failed ({reason}). No result is lost: dvc.lock and reports/ hold "
-            f"them all, and `reflowbench track` goes on from here. Check that the store is up and that "
-            f"{URI_VARIABLE} is right; without that variable a local SQLite store is used"
-        ) from error
-
-
-def make_database(path: Path, scratch: Path) -> None:
-    """Make a SQLite store, whole or not at all: MLflow takes 5 s for it and cannot mend a half-made one.
-
-    Args:
-        path: The file.
-        scratch: Folder for the draft.
-    """
-    with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        draft = Path(folder) / path.name
-        MlflowClient(tracking_uri=f"sqlite:///{draft}").search_experiments(max_results=1)
-        with (
-            atomic(path) as temporary,
-            contextlib.closing(sqlite3.connect(draft)) as source,
-            contextlib.closing(sqlite3.connect(temporary)) as target,
-        ):
-            source.backup(target)
-
-
-def _experiment(client: MlflowClient, store: Store) -> str:
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    if experiment is None:
-        # A server knows where its artifacts go; SQLite's default is a folder of the current directory.
-        artifacts = (store.root / "mlartifacts").as_uri() if store.database else None
-        return str(client.create_experiment(EXPERIMENT, artifact_location=artifacts))
-    if experiment.lifecycle_stage != "active":
-        raise ReflowbenchError(
-            f"MLflow store {store.name}: experiment {EXPERIMENT} was deleted; "
-            f"`mlflow experiments restore -x {experiment.experiment_id}` brings it back"
-        )
-    return str(experiment.experiment_id)
+TRAINING = "runs/training/"
+EVALUATION = "runs/evaluations/"
+DATA = "runs/"
+RESULTS, SUMMARY = "reports/results.csv", "reports/summary.json"
+LONGEST_TAG = 8000
 
 
 class Mirror:
@@ -107,42 +42,45 @@ class Mirror:
 
     Attributes:
         created: Runs added so far, parent included.
+        rows: results.csv once a sync was complete; it takes the model to register from it.
+        runs: Run of each stage, by name.
     """
 
-    def __init__(self, workspace: Path, entries: Mapping[str, Entry], client: MlflowClient, experiment: str):
+    def __init__(self, session: Session, state: State, attempts: Sequence[Attempt]) -> None:
         """Look up which runs there are.
 
         Args:
-            workspace: The folder of dvc.yaml.
-            entries: Its lock entries.
-            client: The open store.
-            experiment: Id of the experiment.
+            session: The open store.
+            state: What is mirrored.
+            attempts: Runs of stages on this machine.
         """
-        self.workspace = workspace
-        self.entries = entries
-        self.client = client
-        self.experiment = experiment
-        self.profile = records.profile(entries)
+        self._session, self._client, self._state = session, session.client, state
+        self._attempts = attempts
+        self._profile = records.profile(state.entries)
+        self._before = producers(state.entries)
+        self._makers = {out["path"]: name for name, entry in state.entries.items() for out in entry.get("outs", [])}
         self.created = 0
-        self.known = self._search()
+        self.rows: list[Row] = []
+        self.runs: dict[str, Run] = {}
+        entries = state.entries.items()
+        found = session.search(f"tags.\"{STATE_KEY}\" = '{state.hash}' AND status = '{FINISHED}'")
+        if found:  # nothing to do but for trainings that are in no entry
+            done = {attempt.run for name, entry in entries if (attempt := attempt_at(name, entry, attempts))}
+            self._live = LiveRuns(session, attempts, None, done)
+        else:
+            found = session.search()  # all at once: a search for each stage would take seconds
+            self._live = LiveRuns(session, attempts, found, set())
+        self._known = self._by_hash(found)
 
-    @cached_property
-    def rows(self) -> list[records.Row]:
-        """results.csv, or nothing if it belongs to another state."""
-        current = reports_match(self.workspace, self.entries)
-        return records.read_results(self.workspace / "reports" / "results.csv") if current else []
-
-    def _search(self) -> dict[str, Run]:
-        """Find the experiment's runs by their hash, in one search: one per stage would take seconds."""
+    def _by_hash(self, found: Sequence[Run]) -> dict[str, Run]:
+        """Find runs by their hash; of several, which syncs at the same time may make, keep one."""
         known: dict[str, Run] = {}
-        token: str | None = None
-        while token is None or token:
-            page = self.client.search_runs([self.experiment], max_results=PAGE, page_token=token)
-            for run in page:
-                key = run.data.tags.get(STAGE_KEY) or run.data.tags.get(STATE_KEY)
-                if key and (key not in known or run.info.status == FINISHED):
-                    known[key] = run
-            token = page.token or ""
+        for run in sorted(found, key=lambda r: (r.info.status != FINISHED, r.info.start_time, r.info.run_id)):
+            key = run.data.tags.get(STAGE_KEY) or run.data.tags.get(STATE_KEY)
+            if key and key in known and known[key].info.status == FINISHED:
+                self._client.delete_run(run.info.run_id)
+            elif key:
+                known.setdefault(key, run)
         return known
 
     def run(self) -> bool:
@@ -151,104 +89,182 @@ class Mirror:
         Returns:
             Whether the state is mirrored whole.
         """
-        state = state_hash(self.entries)
-        parent = self.known.get(state)
-        if parent and parent.info.status == FINISHED:
-            return True
-        if parent and parent.info.status == WAITING and not self.rows:
-            return False
-        parent = parent or self._create(
-            f"pipeline {self.profile} {state[:8]}",
-            {STATE_KEY: state, "profile": self.profile, **_git_tags(self.workspace)},
-        )
-        stages = [[name, *self._stage(name, entry, parent)] for name, entry in self.entries.items()]
-        self._table(parent, "stages", {"columns": ["stage", "hash", "run_id"], "data": stages})
-        if self.rows:
+        state = self._state
+        parent = self._known.get(state.hash)
+        if parent is None:
+            tags = {STATE_KEY: state.hash, "profile": self._profile, **state.tags}
+            parent = self._create(f"pipeline {self._profile} {state.hash[:8]}", tags)
+        elif parent.data.tags.get("git.dirty") == "true" and state.tags.get("git.dirty") == "false":
+            self._session.log(parent.info.run_id, [], {}, state.tags)  # committed since
+        complete = parent.info.status == FINISHED or self._complete(parent)
+        self._live.close()
+        return complete
+
+    def _complete(self, parent: Run) -> bool:
+        """Mirror all stages, then the results if they are all there."""
+        whole = [self._stage(name, parent) for name in self._in_order()]
+        complete = all(whole) and self._results_are_of_this_state()
+        if complete:
             self._reports(parent)
-        self._close(parent, FINISHED if self.rows else WAITING)
-        return bool(self.rows)
+        self._close(parent, FINISHED if complete else WAITING)
+        return complete
 
-    def _stage(self, name: str, entry: Entry, parent: Run) -> tuple[str, str]:
-        """Mirror a stage.
+    def _in_order(self) -> list[str]:
+        """Stages, each after those whose outputs it read."""
+        try:
+            return list(TopologicalSorter(self._before).static_order())
+        except CycleError as error:
+            raise ReflowbenchError(
+                f"dvc.lock: stages depend on each other ({' -> '.join(error.args[1])}); delete the entries of stages "
+                "that dvc.yaml no longer has"
+            ) from None
 
-        Returns:
-            Its hash and the id of its run.
-        """
+    def _stage(self, name: str, parent: Run) -> bool:
+        """Mirror a stage; say whether it has all that it made."""
+        entry = self._state.entries[name]
         key = stage_hash(name, entry)
-        run = self.known.get(key)
+        run = self._known.get(key)
         if run and run.info.status == FINISHED:
-            return key, run.info.run_id
-        evaluated = name.startswith(records.EVALUATIONS)
-        points = records.evaluation_points(entry, self.rows) if evaluated else []
-        # A cell of a grid that has since shrunk stays in dvc.lock, but not in the results.
-        waits = evaluated and not points
-        if run and run.info.status == WAITING and waits:
-            return key, run.info.run_id
-        run = run or self._create(
-            name,
-            {
-                STAGE_KEY: key,
-                "mlflow.parentRunId": parent.info.run_id,
-                **records.stage_tags(name, entry, self.profile),
-            },
+            self.runs[name] = run
+            return True
+        outputs = artifacts.shown_files(entry, self._state.contents)
+        if run and run.info.status == WAITING and outputs is None:
+            self.runs[name] = run
+            return False
+        tags = {
+            STAGE_KEY: key,
+            PARENT: parent.info.run_id,
+            **records.stage_tags(name, entry, self._profile),
+        }
+        parents = [{"stage": before, "run_id": self.runs[before].info.run_id} for before in self._before[name]]
+        ids = ",".join(before["run_id"] for before in parents)
+        if ids and len(ids) <= LONGEST_TAG:  # all of them are in lineage.json
+            tags["dvc.parents"] = ids
+        attempt = attempt_at(name, entry, self._attempts)
+        if run is None:
+            run = (self._live.take(attempt) if attempt else None) or self._create(name, tags, attempt)
+        self.runs[name] = run
+        self._session.log(run.info.run_id, self._metrics(run, name, entry, outputs), records.stage_params(entry), tags)
+        if datasets := self._datasets(entry):
+            self._client.log_inputs(run.info.run_id, datasets)
+        with tempfile.TemporaryDirectory() as folder:
+            artifacts.write_origin(Path(folder), name, entry, parents)
+            artifacts.gather(Path(folder), outputs or {})
+            self._client.log_artifacts(run.info.run_id, folder)
+        if attempt:
+            self._live.complete(run, attempt)
+        self._close(run, WAITING if outputs is None else FINISHED, attempt)
+        return outputs is not None
+
+    def _metrics(self, run: Run, name: str, entry: Entry, outputs: Mapping[str, Files] | None) -> list[Metric]:
+        points: list[Point] = []
+        for path, files in (outputs or {}).items():
+            if path.startswith(TRAINING):
+                points += records.curve_points(files["curves.csv"])
+            elif path.startswith(EVALUATION):
+                points += records.evaluation_points(self._evaluation(entry, files))
+            elif path == SUMMARY:
+                points += records.summary_points(read_json(files["summary.json"]))
+        return _dated(run, points)
+
+    def _evaluation(self, entry: Entry, files: Files) -> list[Row]:
+        cell = records.cell(entry)
+        return records.read_evaluation(
+            files[METRICS_FILE], self._profile, cell["method"], int(cell["seed"]), int(cell["round"])
         )
-        self._log(run, points, records.stage_params(entry))
-        self.client.log_dict(run.info.run_id, {"stage": name, **entry}, "lock_entry.json")
-        self._close(run, WAITING if waits else FINISHED)
-        return key, run.info.run_id
+
+    def _datasets(self, entry: Entry) -> list[DatasetInput]:
+        """What a stage read, by DVC's hash."""
+        found = []
+        for item in entry.get("deps", []):
+            if not item["path"].startswith((DATA, artifacts.REPORTS)):
+                continue
+            maker = self._makers.get(item["path"])
+            source = {"path": item["path"], "md5": item.get("md5"), "size": item.get("size"), "stage": maker}
+            dataset = Dataset(
+                name=item["path"], digest=str(item.get("md5")), source_type="dvc", source=json.dumps(source)
+            )
+            role = (maker or "several stages").partition("@")[0]
+            found.append(DatasetInput(dataset, [InputTag("mlflow.data.context", role)]))
+        return found
+
+    def _results_are_of_this_state(self) -> bool:
+        """Say whether results.csv holds just what the evaluations of this state say.
+
+        It does not while a `dvc repro` has come part of the way: the evaluations are new, and results.csv still has
+        the numbers of the last ones. Evaluations of cells that the grid has no longer are in none of them.
+        """
+        results = self._report_files.get(RESULTS)
+        if results is None:
+            return False
+        rows = records.read_results(results)
+        cells: dict[tuple[str, int, int], list[Row]] = {}
+        for row in rows:
+            cells.setdefault((row.method, row.seed, row.round), []).append(row)
+        found = {}
+        for entry in self._state.entries.values():
+            for out in entry.get("outs", []):
+                if out["path"].startswith(EVALUATION):
+                    cell = records.cell(entry)
+                    found[cell["method"], int(cell["seed"]), int(cell["round"])] = entry, out
+        for (method, seed, k), expected in cells.items():
+            pair = found.get((method if k else BASE, seed, k))
+            files = pair and self._state.contents.files(pair[1], lambda name: name == METRICS_FILE)
+            if not files or records.read_evaluation(files[METRICS_FILE], self._profile, method, seed, k) != expected:
+                return False
+        self.rows = rows
+        return True
+
+    @cached_property
+    def _report_files(self) -> dict[str, Path]:
+        """Files of reports/, by path; without those of outputs that are not on this machine."""
+        found = {}
+        for entry in self._state.entries.values():
+            for out in entry.get("outs", []):
+                path = out["path"]
+                files = self._state.contents.files(out) if path.startswith(artifacts.REPORTS) else None
+                for name, file in (files or {}).items():
+                    found[path if name == Path(path).name else f"{path}/{name}"] = file
+        return found
 
     def _reports(self, parent: Run) -> None:
-        reports = self.workspace / "reports"
-        summary = read_json(reports / "summary.json")
-        self._log(parent, [*records.summary_points(summary), *records.trend_points(self.rows)], {})
-        self._table(parent, "results", records.results_table(self.rows))
-        self.client.log_artifacts(parent.info.run_id, str(reports), "reports")
+        """Log the results: as metrics, as tables that MLflow shows, and as the files that they are."""
+        run_id, files = parent.info.run_id, self._report_files
+        summary = records.summary_points(read_json(files[SUMMARY])) if SUMMARY in files else []
+        self._session.log(run_id, _dated(parent, [*summary, *records.trend_points(self.rows)]), {})
+        stages = [
+            [name, stage_hash(name, self._state.entries[name]), run.info.run_id] for name, run in self.runs.items()
+        ]
+        tables = {"stages.json": {"columns": ["stage", "hash", "run_id"], "data": stages}}
+        for path, file in files.items():
+            if path.endswith(".csv"):
+                table = records.results_table(self.rows) if path == RESULTS else records.csv_table(file)
+                tables[f"tables/{path.removeprefix(artifacts.REPORTS).removesuffix('.csv')}.json"] = table
+        with tempfile.TemporaryDirectory() as folder:
+            for path, table in tables.items():
+                target = Path(folder) / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_text(json.dumps(table))
+            artifacts.gather(Path(folder), {path: {Path(path).name: file} for path, file in files.items()})
+            self._client.log_artifacts(run_id, folder)
         # By this tag MLflow's page and `load_table` know which files are tables.
-        tables = json.dumps([{"path": path, "type": "table"} for path in TABLES.values()])
-        self.client.set_tag(parent.info.run_id, "mlflow.loggedArtifacts", tables)
+        marks = json.dumps([{"path": path, "type": "table"} for path in tables])
+        self._client.set_tag(run_id, "mlflow.loggedArtifacts", marks)
 
-    def _create(self, name: str, tags: dict[str, str]) -> Run:
+    def _create(self, name: str, tags: dict[str, str], attempt: Attempt | None = None) -> Run:
         self.created += 1
-        return self.client.create_run(self.experiment, tags=tags, run_name=name)
+        started = int(attempt.started * 1000) if attempt and attempt.started else None
+        return self._client.create_run(self._session.experiment, start_time=started, tags=tags, run_name=name)
 
-    def _close(self, run: Run, status: str) -> None:
+    def _close(self, run: Run, status: str, attempt: Attempt | None = None) -> None:
         if status == FINISHED:
-            self.client.set_terminated(run.info.run_id, status)
+            seconds = attempt.facts.get("seconds") if attempt else None
+            ended = int((attempt.started + seconds) * 1000) if attempt and attempt.started and seconds else None
+            self._client.set_terminated(run.info.run_id, status, ended)
         else:
-            self.client.update_run(run.info.run_id, status)
-
-    def _log(self, run: Run, points: Sequence[Point], params: Mapping[str, str]) -> None:
-        # Points are dated to the run's start: the store drops a point that it has with the same time,
-        # so that completing an interrupted run repeats none.
-        time = run.info.start_time
-        metrics = [Metric(point.key, point.value, time, point.step) for point in points]
-        values = [Param(key, value) for key, value in params.items()]
-        for i in range(0, max(len(metrics), len(values)), BATCH):
-            self.client.log_batch(run.info.run_id, metrics=metrics[i : i + BATCH], params=values[i : i + BATCH])
-
-    def _table(self, run: Run, name: str, table: dict[str, Any]) -> None:
-        """Write a table like `log_table`, but with all digits and over a file that is there, not after it."""
-        self.client.log_text(run.info.run_id, json.dumps(table), TABLES[name])
+            self._client.update_run(run.info.run_id, status)
 
 
-def _git_tags(workspace: Path) -> dict[str, str]:
-    """Say which commit is checked out, if the workspace is in a Git repository."""
-
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", *arguments], cwd=workspace, capture_output=True, text=True, timeout=30, check=False
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    commit = git("rev-parse", "HEAD")
-    if commit is None:
-        return {}
-    branch, changes = git("rev-parse", "--abbrev-ref", "HEAD"), git("status", "--porcelain")
-    return {
-        "mlflow.source.git.commit": commit,
-        "mlflow.source.git.branch": branch or records.UNKNOWN,
-        "git.dirty": str(bool(changes)).lower(),
-    }
+def _dated(run: Run, points: Sequence[Point]) -> list[Metric]:
+    """Date points to the run's start: the store drops one that it has, so that completing a run repeats none."""
+    return [Metric(point.key, point.value, run.info.start_time, point.step) for point in points]

@@ -13,14 +13,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from reflowbench.core.artifacts import read_json
 from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.evaluations import BASE
 from reflowbench.core.flow.schemes import ADAPTIVE
 from reflowbench.tracking.lock import Entry
+from reflowbench.tracking.state import UNKNOWN
 
-EVALUATIONS = ("evaluate@", "evaluate_base@")
 TREND = "frechet_distance"
-UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Row:
-    """One row of results.csv; the fields are its columns."""
+    """One row of results.csv; the fields are its columns. None: it could not be computed."""
 
     profile: str
     method: str
@@ -45,8 +44,8 @@ class Row:
     features: str
     n_samples: int
     metric: str
-    value: float
-    error: float
+    value: float | None
+    error: float | None
     missing: str
 
 
@@ -115,7 +114,7 @@ def read_results(path: Path) -> list[Row]:
         path: The file.
 
     Returns:
-        Its rows, in order; an empty value is NaN.
+        Its rows, in order.
 
     Raises:
         ReflowbenchError: If the file is missing or has other columns or values than it should.
@@ -129,7 +128,34 @@ def read_results(path: Path) -> list[Row]:
         raise ReflowbenchError(f"{path}: not a table of results ({error!r}); delete it and run `dvc repro`") from None
 
 
-def _row(record: dict[str, str]) -> Row:
+def read_evaluation(path: Path, profile_: str, method: str, seed: int, round_: int) -> list[Row]:
+    """Read what an `evaluate` stage wrote, as the rows that results.csv has of it.
+
+    Args:
+        path: Its metrics.json.
+        profile_: Profile of the state.
+        method: Method of the rows; the base model's evaluation is round 0 of every method.
+        seed: Seed.
+        round_: Round.
+
+    Returns:
+        The rows, in the order of results.csv, rounded as there.
+
+    Raises:
+        ReflowbenchError: If the file is damaged or is not an evaluation.
+    """
+    content = read_json(path)
+    conditions = {"profile": profile_, "method": method, "seed": seed, "round": round_}
+    plain = {"solver": "", "nfe": 0, "features": "", "n_samples": 0, "error": None, "missing": ""}
+    try:
+        facts = [*sorted(content["training"].items()), ("classifier_accuracy", content["classifier_accuracy"])]
+        records = [*content["measurements"], *(plain | {"metric": name, "value": value} for name, value in facts)]
+        return [_row(conditions | record) for record in records]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ReflowbenchError(f"{path}: not an evaluation ({error!r}); delete it and run `dvc repro`") from None
+
+
+def _row(record: Mapping[str, Any]) -> Row:
     return Row(
         profile=record["profile"],
         method=record["method"],
@@ -140,44 +166,69 @@ def _row(record: dict[str, str]) -> Row:
         features=record["features"],
         n_samples=int(record["n_samples"]),
         metric=record["metric"],
-        value=float(record["value"] or "nan"),
-        error=float(record["error"] or "nan"),
+        value=_rounded(record["value"]),
+        error=_rounded(record["error"]),
         missing=record["missing"],
     )
 
 
+def _rounded(value: Any) -> float | None:
+    """A number as results.csv spells it."""
+    return None if value in (None, "") else float(f"{float(value):.9g}")
+
+
 def results_table(rows: Sequence[Row]) -> dict[str, Any]:
-    """Give results.csv as MLflow keeps tables (pandas' `split`), all digits; NaN and infinity are null."""
+    """Give results.csv as MLflow keeps tables (pandas' `split`)."""
     columns = [field.name for field in fields(Row)]
-    data = [[getattr(row, name) for name in columns] for row in rows]
-    return {"columns": columns, "data": [[None if _odd(value) else value for value in line] for line in data]}
+    return {"columns": columns, "data": [[getattr(row, name) for name in columns] for row in rows]}
 
 
-def evaluation_points(entry: Entry, rows: Sequence[Row]) -> list[Point]:
+def csv_table(path: Path) -> dict[str, Any]:
+    """Give any CSV file as MLflow keeps tables: numbers as numbers, nothing as null."""
+    with path.open(encoding="utf-8", newline="") as file:
+        columns, *lines = csv.reader(file)
+    return {"columns": columns, "data": [[_plain(cell) for cell in line] for line in lines]}
+
+
+def _plain(cell: str) -> Any:
+    try:
+        value = float(cell)
+    except ValueError:
+        return cell or None
+    if not math.isfinite(value):
+        return None
+    return int(cell) if re.fullmatch(r"-?\d+", cell) else value
+
+
+def evaluation_points(rows: Sequence[Row]) -> list[Point]:
     """Give the metrics of one evaluated model.
 
     Args:
-        entry: Lock entry of its `evaluate` stage.
-        rows: All results.
+        rows: Its rows.
 
     Returns:
         One point for each number: `metric`, `metric.solver.nfe`, or `metric.dopri5` and `nfe.dopri5`
-        (the adaptive solver chooses its NFE). The step is the round. Empty if the results have no
-        such cell.
+        (the adaptive solver chooses its NFE). The step is the round.
     """
-    wanted = cell(entry)
     several = _several_features(rows)
     points = []
     for row in rows:
-        method = row.method if row.round else BASE  # every method's round 0 is the base model, evaluated once
-        if {"method": method, "seed": str(row.seed), "round": str(row.round)} != wanted:
-            continue
         fixed_nfe = str(row.nfe) if row.solver and row.solver != ADAPTIVE else ""
         parts = (row.metric, row.solver, fixed_nfe, row.features if several else "")
-        points.append(Point(".".join(filter(None, parts)), row.value, row.round))
+        points.append((".".join(filter(None, parts)), row.value, row.round))
         if row.solver == ADAPTIVE and row.nfe:
-            points.append(Point(f"nfe.{ADAPTIVE}", row.nfe, row.round))
+            points.append((f"nfe.{ADAPTIVE}", row.nfe, row.round))
     return _loggable(points)
+
+
+def curve_points(path: Path) -> list[Point]:
+    """Give the metrics of a training from its curves.csv; the step is the number of updates made."""
+    table = csv_table(path)
+    return _loggable(
+        (key, value, line[0])
+        for line in table["data"]
+        for key, value in zip(table["columns"][1:], line[1:], strict=True)
+    )
 
 
 def trend_points(rows: Sequence[Row]) -> list[Point]:
@@ -189,14 +240,14 @@ def trend_points(rows: Sequence[Row]) -> list[Point]:
     for row in fixed:
         if row.nfe == highest:
             key = f"{TREND}/{row.method}" + (f".{row.features}" if several else "")
-            seeds[key, row.round].append(row.value)
-    return _loggable(Point(key, statistics.fmean(values), round_) for (key, round_), values in seeds.items())
+            seeds[key, row.round].append(math.nan if row.value is None else row.value)
+    return _loggable((key, statistics.fmean(values), round_) for (key, round_), values in seeds.items())
 
 
 def summary_points(summary: Mapping[str, Any]) -> list[Point]:
     """Give the numeric leaves of summary.json, by dotted path."""
     numbers = [(k, v) for k, v in _leaves(summary) if isinstance(v, int | float) and not isinstance(v, bool)]
-    return _loggable(Point(key, value) for key, value in numbers)
+    return _loggable((key, value, 0) for key, value in numbers)
 
 
 def _several_features(rows: Sequence[Row]) -> bool:
@@ -204,11 +255,11 @@ def _several_features(rows: Sequence[Row]) -> bool:
     return len({row.features for row in rows} - {""}) > 1
 
 
-def _loggable(points: Iterable[Point]) -> list[Point]:
+def _loggable(points: Iterable[tuple[str, float | None, int]]) -> list[Point]:
     """Make points that MLflow takes: no odd characters in keys, finite values, each key and step once."""
-    safe = [Point(re.sub(r"[^\w.\- :/]", "_", p.key), float(p.value), p.step) for p in points if not _odd(p.value)]
+    safe = [
+        Point(re.sub(r"[^\w.\- :/]", "_", key), float(value), step)
+        for key, value, step in points
+        if value is not None and math.isfinite(value)
+    ]
     return list({(point.key, point.step): point for point in safe}.values())
-
-
-def _odd(value: Any) -> bool:
-    return isinstance(value, float) and not math.isfinite(value)

@@ -5,15 +5,42 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+import socket
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from reflowbench.core.artifacts import read_json, write_json
 from reflowbench.core.errors import ReflowbenchError
 
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
+REACH_SECONDS = 3
+# A dead server must cost seconds (MLflow's own defaults: minutes), and a mirror that is meant for
+# the user alone must not report to others. Values that the user set go before these.
+ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+
+
+class StoreError(ReflowbenchError):
+    """The store cannot be reached or used."""
+
+
+def set_environment(**changes: str) -> None:
+    """Set what MLflow reads from the environment when it is imported.
+
+    Args:
+        changes: Values that go before ENVIRONMENT.
+    """
+    for variable, value in {**ENVIRONMENT, **changes}.items():
+        os.environ.setdefault(variable, value)
 
 
 def find_workspace(start: Path | None = None) -> Path:
@@ -59,13 +86,56 @@ class Store:
 
     @property
     def name(self) -> str:
-        """The URI as it may be shown."""
-        return self.redact(self.uri)
+        """The URI as it may be shown: without user, password and query."""
+        shown = self.redact(self.uri)
+        return shown if self.database else shown.partition("?")[0]
 
     def redact(self, text: str) -> str:
-        """Take the store's user and password out of a text."""
-        login, at, _ = urlsplit(self.uri).netloc.rpartition("@")
-        return text.replace(login + at, "")
+        """Take the store's user and password out of a text, however they are spelled."""
+        parts = urlsplit(self.uri)
+        login, at, _ = parts.netloc.rpartition("@")
+        _, _, password = login.partition(":")
+        secrets = {password, *(value for key, value in parse_qsl(parts.query) if "pass" in key or "token" in key)}
+        text = text.replace(login + at, "")
+        for secret in sorted(filter(None, secrets | {unquote(secret) for secret in secrets}), key=len, reverse=True):
+            text = text.replace(secret, "***")
+        return text
+
+    def _reach(self) -> None:
+        """Knock at a server, before MLflow does: it takes 2 s to import, and tries again for minutes.
+
+        Raises:
+            OSError: If nobody answers within REACH_SECONDS.
+        """
+        parts = urlsplit(self.uri)
+        if parts.scheme in ("http", "https"):
+            import requests
+
+            with contextlib.suppress(requests.exceptions.SSLError):  # MLflow may have been told to trust it; a guess
+                requests.head(self.uri, timeout=REACH_SECONDS, allow_redirects=False)  # any answer will do
+        elif parts.hostname and (port := parts.port or _PORTS.get(parts.scheme.partition("+")[0])):
+            with socket.create_connection((parts.hostname, port), timeout=REACH_SECONDS):
+                pass
+
+    def reach_or_fail(self) -> None:
+        """Knock at a server.
+
+        Raises:
+            StoreError: If nobody answers.
+        """
+        try:
+            self._reach()
+        except OSError as error:
+            raise self.failure(error) from None
+
+    def failure(self, error: BaseException) -> StoreError:
+        """Say in one line that the store failed, what is not lost, and what to do."""
+        reason = " ".join(self.redact(str(error)).split())[:300]
+        return StoreError(
+            f"MLflow store {self.name} failed ({reason}). No result is lost: dvc.lock and reports/ hold them all, "
+            f"telemetry is in .scratch/, and `reflowbench track` goes on from here. Check that the store is up and "
+            f"that {URI_VARIABLE} is right; without that variable a local SQLite store is used"
+        )
 
     @property
     def scratch(self) -> Path:
@@ -82,25 +152,29 @@ class Store:
         prefix = "sqlite:///"
         return Path(self.uri.removeprefix(prefix).partition("?")[0]) if self.uri.startswith(prefix) else None
 
-    def holds(self, state: str) -> bool:
-        """Say whether the last complete sync was of this state to this store, without opening it."""
+    def holds(self, mark: Mapping[str, object]) -> bool:
+        """Say whether the last complete sync was of the same to this store, without opening it."""
         try:
             last = read_json(self._marker)
         except ReflowbenchError:
             return False  # it only saves time
-        return bool(last == self._mark(state)) and (self.database is None or self.database.is_file())
+        return bool(last == self._mark(mark)) and (self.database is None or self.database.is_file())
 
-    def remember(self, state: str) -> None:
-        """Note that a sync was complete."""
-        write_json(self._marker, self._mark(state))
+    def remember(self, mark: Mapping[str, object]) -> None:
+        """Note that a sync was complete, and of what."""
+        write_json(self._marker, self._mark(mark))
 
-    def _mark(self, state: str) -> dict[str, str]:
-        return {"state": state, "store": self.name}
+    def _mark(self, mark: Mapping[str, object]) -> dict[str, object]:
+        return {**mark, "store": self.name}
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other syncs of this checkout out: two that make the SQLite schema at once break it."""
-        path = self.scratch / "track.lock"
+        """Keep others out: two that make the schema of one SQLite file at once break it.
+
+        The lock lies beside the file, which several checkouts may share. Syncs with a server are kept apart for each
+        checkout only.
+        """
+        path = self.database.with_name(f"{self.database.name}-lock") if self.database else self.scratch / "track.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # released when the file is closed, also by a crash

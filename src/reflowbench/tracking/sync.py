@@ -7,23 +7,15 @@ last; one that is found unfinished is from an interrupted sync and is completed.
 
 from __future__ import annotations
 
-import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reflowbench.tracking.lock import LOCK, read_lock, state_hash
-from reflowbench.tracking.store import Store, find_workspace
-
-# A dead server must cost seconds (MLflow's own defaults: minutes), and a mirror that is meant for
-# the user alone must not report to others. Values that the user set go before these.
-ENVIRONMENT = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-}
+from reflowbench.core import sidecar
+from reflowbench.tracking.attempts import Attempt, read_attempts
+from reflowbench.tracking.live import settle
+from reflowbench.tracking.state import State, open_state
+from reflowbench.tracking.store import Store, find_workspace, set_environment
 
 
 @dataclass(frozen=True)
@@ -34,7 +26,7 @@ class SyncResult:
         state: Hash of the pipeline's state.
         stage_runs: Stages of the state, each of which has a run.
         created: Runs added, parent included.
-        complete: Whether the results are logged too.
+        complete: Whether all that the stages made is logged too.
         store: Where it went.
     """
 
@@ -48,42 +40,38 @@ class SyncResult:
         """One line for people."""
         state = f"{self.stage_runs} stages (state {self.state[:8]})"
         text = f"MLflow: {self.created} new runs for {state} in {self.store}"
-        wait = "; results wait: reports/ is not from this dvc.lock, run `dvc repro` or `dvc pull`"
+        wait = (
+            "; results wait: outputs are not here or reports/ is not from this dvc.lock, run `dvc repro` or `dvc pull`"
+        )
         return text if self.complete else text + wait
 
 
-def sync(workspace: Path | None = None) -> SyncResult:
-    """Mirror dvc.lock and reports/ in MLflow. Running it twice adds nothing.
+def sync(workspace: Path | None = None, revision: str | None = None) -> SyncResult:
+    """Mirror dvc.lock and what its stages made in MLflow. Running it twice adds nothing.
 
     Args:
         workspace: The folder of dvc.yaml; found from the current folder if None.
+        revision: A branch, tag, commit or DVC experiment; the working tree if None.
 
     Returns:
         What was done.
 
     Raises:
-        ReflowbenchError: If dvc.lock or the reports are missing or damaged, or the store fails.
+        ReflowbenchError: If dvc.lock or the reports are missing or damaged.
+        StoreError: If the store fails.
     """
     workspace = workspace or find_workspace()
-    entries = read_lock(workspace / LOCK)
-    store = Store.locate(workspace)
-    for variable, value in ENVIRONMENT.items():
-        os.environ.setdefault(variable, value)
-    from reflowbench.tracking.mirror import Mirror, open_store  # imports MLflow
-
-    with store.locked(), open_store(store) as (client, experiment):
-        mirror = Mirror(workspace, entries, client, experiment)
-        complete = mirror.run()
-    state = state_hash(entries)
-    if complete:
-        store.remember(state)
-    return SyncResult(state, len(entries), mirror.created, complete, store.name)
+    with open_state(workspace, revision) as state:
+        return _sync(workspace, state)
 
 
-def sync_if_changed() -> str:
+def sync_if_changed(revision: str | None = None) -> str:
     """Mirror the state unless the last sync was of the same state to the same store.
 
     Delete `.scratch/track.json` to have the store itself looked at.
+
+    Args:
+        revision: As for `sync`.
 
     Returns:
         One line that says what was done.
@@ -92,8 +80,31 @@ def sync_if_changed() -> str:
         ReflowbenchError: As `sync`.
     """
     workspace = find_workspace()
-    state = state_hash(read_lock(workspace / LOCK))
+    with open_state(workspace, revision) as state:
+        store = Store.locate(workspace)
+        if store.holds(_mark(state, read_attempts(store.scratch))):
+            return f"MLflow is up to date (state {state.hash[:8]}) in {store.name}"
+        return str(_sync(workspace, state))
+
+
+def _sync(workspace: Path, state: State) -> SyncResult:
     store = Store.locate(workspace)
-    if store.holds(state):
-        return f"MLflow is up to date (state {state[:8]}) in {store.name}"
-    return str(sync(workspace))
+    store.reach_or_fail()
+    set_environment()
+    settle(store.scratch / sidecar.LIVE)
+    attempts = read_attempts(store.scratch)
+    from reflowbench.tracking.mirror import Mirror  # imports MLflow
+    from reflowbench.tracking.session import open_store
+
+    with store.locked(), open_store(store) as session:
+        mirror = Mirror(session, state, attempts)
+        complete = mirror.run()
+    if complete:
+        store.remember(_mark(state, attempts))
+    return SyncResult(state.hash, len(state.entries), mirror.created, complete, store.name)
+
+
+def _mark(state: State, attempts: Sequence[Attempt]) -> dict[str, object]:
+    """What a sync depends on: trainings that failed are in no dvc.lock."""
+    journals = sorted(attempt.run for attempt in attempts if attempt.journal and not attempt.alive)
+    return {"state": state.hash, "git": state.tags, "journals": journals, "working_tree": state.checked_out}

@@ -1,0 +1,115 @@
+"""The MLflow store, open. Importing this imports MLflow, which takes 2 s."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
+
+from reflowbench.core.artifacts import atomic
+from reflowbench.core.errors import ReflowbenchError
+from reflowbench.tracking.store import Store
+
+EXPERIMENT = "reflowbench"
+METRICS = 800  # with as many parameters and tags as go into one call, below MLflow's limit of 1000
+PARAMS = 100
+PAGE = 1000  # runs that a search returns at once
+
+
+@dataclass(frozen=True)
+class Session:
+    """An open store.
+
+    Attributes:
+        client: MLflow's client.
+        experiment: Id of the experiment.
+    """
+
+    client: MlflowClient
+    experiment: str
+
+    def search(self, condition: str = "") -> list[Run]:
+        """Find the experiment's runs, all pages of them."""
+        found: list[Run] = []
+        token: str | None = None
+        while token is None or token:
+            page = self.client.search_runs([self.experiment], condition, max_results=PAGE, page_token=token)
+            found += page
+            token = page.token or ""
+        return found
+
+    def log(
+        self, run_id: str, metrics: Sequence[Metric], params: Mapping[str, str], tags: Mapping[str, str] | None = None
+    ) -> None:
+        """Log in as few calls as the store takes. What it has already is not added again."""
+        values, marks = [Param(k, v) for k, v in params.items()], [RunTag(k, v) for k, v in (tags or {}).items()]
+        while metrics or values or marks:
+            self.client.log_batch(run_id, metrics=metrics[:METRICS], params=values[:PARAMS], tags=marks[:PARAMS])
+            metrics, values, marks = metrics[METRICS:], values[PARAMS:], marks[PARAMS:]
+
+
+@contextlib.contextmanager
+def open_store(store: Store) -> Iterator[Session]:
+    """Open a store, making its schema and the experiment if need be.
+
+    Args:
+        store: The store.
+
+    Yields:
+        The session.
+
+    Raises:
+        StoreError: If the store cannot be reached or used, then or while it is open.
+    """
+    try:
+        if store.database and not store.database.exists():
+            make_database(store.database)
+        client = MlflowClient(tracking_uri=store.uri)
+        yield Session(client, _experiment(client, store))
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        raise store.failure(error) from None  # its traceback may hold what `failure` takes out
+
+
+def make_database(path: Path) -> None:
+    """Make a SQLite store, whole or not at all: MLflow takes 5 s for it and cannot mend a half-made one.
+
+    Args:
+        path: The file.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder) / path.name
+        MlflowClient(tracking_uri=f"sqlite:///{draft}").search_experiments(max_results=1)
+        with (
+            atomic(path) as temporary,
+            contextlib.closing(sqlite3.connect(draft)) as source,
+            contextlib.closing(sqlite3.connect(temporary)) as target,
+        ):
+            source.backup(target)
+
+
+def _experiment(client: MlflowClient, store: Store) -> str:
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is None:
+        # A server knows where its artifacts go; SQLite's default is a folder of the current directory.
+        artifacts = (store.database.parent / "mlartifacts").absolute().as_uri() if store.database else None
+        try:
+            return str(client.create_experiment(EXPERIMENT, artifact_location=artifacts))
+        except MlflowException:
+            experiment = client.get_experiment_by_name(EXPERIMENT)  # somebody else was faster
+            if experiment is None:
+                raise
+    if experiment.lifecycle_stage != "active":
+        raise ReflowbenchError(
+            f"MLflow store {store.name}: experiment {EXPERIMENT} was deleted; "
+            f"`mlflow experiments restore -x {experiment.experiment_id}` brings it back"
+        )
+    return str(experiment.experiment_id)
