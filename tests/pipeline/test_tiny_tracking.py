@@ -64,10 +64,13 @@ def commit(project, message):
 def cells(project):
     """Values of results.csv by stage, metric's name and round; text as it is there."""
     found = {}
-    for row in csv.DictReader(project.read("reports/results.csv").decode().splitlines()):
+    rows = list(csv.DictReader(project.read("reports/results.csv").decode().splitlines()))
+    several = len({row["features"] for row in rows} - {""}) > 1
+    for row in rows:
         k, solver = int(row["round"]), row["solver"]
         stage = f"evaluate@{row['method']}-{row['seed']}-{k}" if k else f"evaluate_base@{row['seed']}"
         name = ".".join(filter(None, (row["metric"], solver, "" if solver in ("", "dopri5") else row["nfe"])))
+        name += f".{row['features']}" if several and row["features"] else ""
         if row["value"]:
             found[stage, name, k] = float(row["value"])
         if solver == "dopri5" and row["nfe"] != "0":

@@ -94,7 +94,7 @@ class Mirror:
         if parent is None:
             tags = {STATE_KEY: state.hash, "profile": self._profile, **state.tags}
             parent = self._create(f"pipeline {self._profile} {state.hash[:8]}", tags)
-        elif parent.data.tags.get("git.dirty") == "true" and state.tags.get("git.dirty") == "false":
+        elif parent.data.tags.get("git.dirty") != "false" and state.tags.get("git.dirty") == "false":
             self._session.log(parent.info.run_id, [], {}, state.tags)  # committed since
         complete = parent.info.status == FINISHED or self._complete(parent)
         self._live.close()
