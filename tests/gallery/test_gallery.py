@@ -9,10 +9,11 @@ from PIL import Image
 
 from reflowbench import cli, profiles
 from reflowbench.core.data.png import read_png, tile
+from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.flow.solvers import solve
 from reflowbench.core.networks.model import load_model, save_model
 from reflowbench.core.randomness import noise
-from reflowbench.gallery.draw import states, write_animation, write_grid
+from reflowbench.gallery.draw import samples, states, write_animation, write_grid
 from reflowbench.gallery.models import Model, open_model
 from tests.conftest import NETWORK, ROOT
 
@@ -59,7 +60,7 @@ def test_the_same_command_gives_the_same_bytes_and_another_seed_others(workspace
 
 def test_the_first_samples_do_not_depend_on_how_many_are_drawn(workspace):
     model = open_model(workspace / MODEL)
-    few, many = (states(model, n, 3, "euler", 0) for n in (5, 300))
+    few, many = (states(model, range(n), 3, "euler", 0) for n in (5, 300))
     assert [torch.equal(a, b[:5]) for a, b in zip(few, many, strict=True)] == [True] * 4
 
 
@@ -144,7 +145,7 @@ def test_a_damaged_or_a_diverged_model(workspace):
         (["animate", MODEL, "--out", "grid.png"], "--out grid.png: this writes .gif files"),
         (
             ["sample", MODEL, "--out", "a.png", "--nfe", "5", "--solver", "rk4"],
-            "--nfe 5: rk4 makes 4 evaluations a step",
+            "NFE 5: rk4 makes 4 evaluations a step",
         ),
     ],
 )
@@ -156,3 +157,31 @@ def test_arguments_that_do_not_fit(workspace, arguments, message):
 def test_numbers_are_whole(workspace, arguments, capsys):
     assert fails("sample", MODEL, "--out", "a.png", *arguments) == "2"
     assert "want a whole number of at least 1" in capsys.readouterr().err
+
+
+def test_a_sample_does_not_depend_on_which_others_are_drawn(images, network):
+    """To the bit: it is solved in one row of a block of one size. The second field is a matrix product at its worst."""
+
+    def worst(x, t):
+        return x + torch.arange(len(x))[:, None] / len(x)
+
+    for velocity in (network, worst):
+        model = Model(velocity, images, 0)
+        everything = states(model, range(600), 3, "euler", 0)
+        for index in ([599, 0, 300], [44, 300, 556, 44], range(250, 270), [256]):
+            some = states(model, index, 3, "euler", 0)
+            assert all(torch.equal(a, b[list(index)]) for a, b in zip(some, everything, strict=True))
+            expected = images.to_bytes(images.quantize(everything[-1][list(index)]))
+            assert np.array_equal(samples(model, index, 3, "euler", 0), expected)
+
+
+def test_numbers_that_make_no_samples(workspace):
+    model = open_model(workspace / MODEL)
+    for index, nfe, solver, message in (
+        ([0], 0, "euler", "NFE 0: euler makes 1"),
+        ([0], 4, "dopri5", "solver dopri5: want one of euler, heun, rk4"),
+        ([2, -1], 4, "euler", "noise -1: samples are numbered from 0"),
+    ):
+        with pytest.raises(ReflowbenchError, match=message):
+            samples(model, index, nfe, solver, 0)
+    assert samples(model, [], 4, "euler", 0).shape == (0, 4, 4, 1)

@@ -1,0 +1,70 @@
+"""Code of the registered model: MLflow runs this file, once to save the model and whenever it is loaded.
+
+A model as code needs no pickle, which would run whatever its bytes say, and only with the same versions.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+
+from reflowbench.core.artifacts import read_json
+from reflowbench.core.data.images import ImageSet
+from reflowbench.core.data.png import Bytes
+from reflowbench.core.networks.model import load_model
+from reflowbench.core.stage import set_threads
+from reflowbench.gallery.draw import samples
+from reflowbench.gallery.models import Model
+from reflowbench.tracking.models import DATA, PARAMS, WEIGHTS
+
+
+class Sampler(PythonModel):
+    """Draws the images that `reflowbench sample` and the evaluation draw from the same noise."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Read the network, and the shape and grey levels of its images.
+
+        Args:
+            context: Says where MLflow put the files.
+
+        Raises:
+            ReflowbenchError: If a file is missing or damaged.
+        """
+        set_threads()
+        velocity, _, dim = load_model(Path(context.artifacts[WEIGHTS]))
+        facts = read_json(Path(context.artifacts[DATA]))
+        # Of the images that it was trained on, nothing but their format is needed.
+        none, labels = torch.empty(0, dim), torch.empty(0, dtype=torch.int64)
+        data = ImageSet(none, labels, tuple(facts["shape"]), facts["levels"], facts["dequantized"])
+        self._model = Model(velocity, data, facts["seed"])
+
+    def predict(
+        self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> Bytes:
+        """Draw images.
+
+        Args:
+            context: Not used.
+            model_input: Column `noise`: numbers of the samples, n of them. Sample i is that of row i of the
+                evaluation's noise.
+            params: `nfe` (network evaluations per sample), `solver` and `seed` (of the noise; by default that of the
+                model's chain).
+
+        Returns:
+            Shape (n, height, width, channels), uint8. An image does not depend on the others of the call.
+
+        Raises:
+            ReflowbenchError: If there is no such noise or solver, the solver cannot spend so many evaluations, or the
+                samples are not finite.
+        """
+        chosen = {**PARAMS, "seed": self._model.seed, **(params or {})}
+        index = [int(i) for i in model_input["noise"]]
+        return samples(self._model, index, int(chosen["nfe"]), chosen["solver"], int(chosen["seed"]))
+
+
+set_model(Sampler())
