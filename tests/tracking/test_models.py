@@ -18,7 +18,7 @@ from reflowbench.core.networks.model import save_model
 from reflowbench.gallery.draw import samples
 from reflowbench.gallery.models import open_model
 from tests.conftest import NETWORK, ROOT
-from tests.tracking.made import mirror
+from tests.tracking.made import session
 
 NAME = "reflowbench-tiny"
 TAGS = {"method": "rca", "seed": "3", "round": "1"}
@@ -34,7 +34,7 @@ class Registry:
     def __init__(self, folder, database, images, network):
         shutil.copy(database, folder / "mlflow.db")
         self.uri = f"sqlite:///{folder / 'mlflow.db'}"
-        self.client = mirror().MlflowClient(tracking_uri=self.uri)
+        self.client = session().MlflowClient(tracking_uri=self.uri)
         self.experiment = self.client.create_experiment("e", artifact_location=(folder / "mlartifacts").as_uri())
         self.run = self.client.create_run(self.experiment).info.run_id
         self.data = folder / "runs/data/train.safetensors"

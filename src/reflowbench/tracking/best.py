@@ -32,17 +32,17 @@ def best_cell(rows: Sequence[Row]) -> tuple[str, int, int] | None:
     trained = [row for row in rows if row.metric == TREND and row.round >= 1 and row.solver not in ("", ADAPTIVE)]
     fewest = min((row.nfe for row in trained), default=0)
     few = [row for row in trained if row.nfe == fewest]
-    cells: dict[tuple[str, int], dict[int, float]] = defaultdict(dict)
+    cells: dict[tuple[str, int], dict[int, float | None]] = defaultdict(dict)
     for row in few:
         if (row.features, row.solver) == (few[0].features, few[0].solver):
             cells[row.method, row.round][row.seed] = row.value
-    means = {
-        cell: statistics.fmean(seeds.values())
-        for cell, seeds in cells.items()
-        if all(math.isfinite(value) for value in seeds.values())
-    }
-    if not means:
+    finite: dict[tuple[str, int], dict[int, float]] = {}
+    for cell, seeds in cells.items():
+        values = {seed: value for seed, value in seeds.items() if value is not None and math.isfinite(value)}
+        if len(values) == len(seeds):
+            finite[cell] = values
+    if not finite:
         return None
-    method, round_ = min(means, key=lambda cell: means[cell])
-    seeds = cells[method, round_]
-    return method, min(seeds, key=lambda seed: seeds[seed]), round_
+    method, round_ = min(finite, key=lambda cell: statistics.fmean(finite[cell].values()))
+    chosen = finite[method, round_]
+    return method, min(chosen, key=lambda seed: chosen[seed]), round_

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -48,6 +49,23 @@ class Contents:
                 found = {file.relative_to(path).as_posix(): file for file in sorted(path.rglob("*")) if file.is_file()}
                 return {name: file for name, file in found.items() if wanted(name)}
         return self._cached(item, wanted)
+
+    def copy(self, item: Item, target: Path) -> bool:
+        """Copy an output to a place of its own, for readers that want a path.
+
+        Args:
+            item: The entry of dvc.lock.
+            target: The file or folder to make.
+
+        Returns:
+            Whether the data is on this machine.
+        """
+        files = self.files(item)
+        for name, file in (files or {}).items():
+            path = target / name if str(item.get("md5")).endswith(".dir") else target
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, path)
+        return files is not None
 
     def _cached(self, item: Item, wanted: Callable[[str], bool]) -> Files | None:
         md5 = str(item.get("md5"))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -13,13 +13,13 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Run
 
 from reflowbench.core.artifacts import read_json
 from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.evaluations import BASE, METRICS_FILE
 from reflowbench.tracking import artifacts, records
 from reflowbench.tracking.attempts import Attempt, attempt_at
 from reflowbench.tracking.contents import Files
 from reflowbench.tracking.live_runs import LiveRuns
 from reflowbench.tracking.lock import Entry, producers, stage_hash
-from reflowbench.tracking.records import Point, Row
+from reflowbench.tracking.records import Point
+from reflowbench.tracking.results import EVALUATIONS, SUMMARY, Results, dated, read_evaluation
 from reflowbench.tracking.session import Session
 from reflowbench.tracking.state import State
 
@@ -31,10 +31,10 @@ WAITING = "SCHEDULED"
 """Status of what lacks its numbers because they are not on this machine, or reports/ is not of this dvc.lock."""
 
 TRAINING = "runs/training/"
-EVALUATION = "runs/evaluations/"
 DATA = "runs/"
-RESULTS, SUMMARY = "reports/results.csv", "reports/summary.json"
 LONGEST_TAG = 8000
+ABANDONED = 3_600_000
+"""Milliseconds after which a second run for a hash that is not whole is taken for that of a sync that failed."""
 
 
 class Mirror:
@@ -42,7 +42,6 @@ class Mirror:
 
     Attributes:
         created: Runs added so far, parent included.
-        rows: results.csv once a sync was complete; it takes the model to register from it.
         runs: Run of each stage, by name.
     """
 
@@ -60,7 +59,6 @@ class Mirror:
         self._before = producers(state.entries)
         self._makers = {out["path"]: name for name, entry in state.entries.items() for out in entry.get("outs", [])}
         self.created = 0
-        self.rows: list[Row] = []
         self.runs: dict[str, Run] = {}
         entries = state.entries.items()
         found = session.search(f"tags.\"{STATE_KEY}\" = '{state.hash}' AND status = '{FINISHED}'")
@@ -73,14 +71,15 @@ class Mirror:
         self._known = self._by_hash(found)
 
     def _by_hash(self, found: Sequence[Run]) -> dict[str, Run]:
-        """Find runs by their hash; of several, which syncs at the same time may make, keep one."""
+        """Find runs by their hash; of several, which syncs at the same time may make, keep the first that is whole."""
         known: dict[str, Run] = {}
+        old = time.time() * 1000 - ABANDONED
         for run in sorted(found, key=lambda r: (r.info.status != FINISHED, r.info.start_time, r.info.run_id)):
             key = run.data.tags.get(STAGE_KEY) or run.data.tags.get(STATE_KEY)
-            if key and key in known and known[key].info.status == FINISHED:
+            if not key or known.setdefault(key, run) is run or known[key].info.status != FINISHED:
+                continue
+            if run.info.status == FINISHED or run.info.start_time < old:  # else it may be what a sync works on now
                 self._client.delete_run(run.info.run_id)
-            elif key:
-                known.setdefault(key, run)
         return known
 
     def run(self) -> bool:
@@ -103,9 +102,13 @@ class Mirror:
     def _complete(self, parent: Run) -> bool:
         """Mirror all stages, then the results if they are all there."""
         whole = [self._stage(name, parent) for name in self._in_order()]
-        complete = all(whole) and self._results_are_of_this_state()
+        if self._session.shared and self.created:  # somebody may have added the same run in the meantime
+            self._known = self._by_hash(self._session.search())
+            self.runs = {name: self._known[stage_hash(name, self._state.entries[name])] for name in self.runs}
+        results = Results(self._session, self._state, self._profile, self.runs)
+        complete = all(whole) and results.are_of_this_state() and results.register()
         if complete:
-            self._reports(parent)
+            results.log(parent)
         self._close(parent, FINISHED if complete else WAITING)
         return complete
 
@@ -161,17 +164,11 @@ class Mirror:
         for path, files in (outputs or {}).items():
             if path.startswith(TRAINING):
                 points += records.curve_points(files["curves.csv"])
-            elif path.startswith(EVALUATION):
-                points += records.evaluation_points(self._evaluation(entry, files))
+            elif path.startswith(EVALUATIONS):
+                points += records.evaluation_points(read_evaluation(entry, files, self._profile))
             elif path == SUMMARY:
                 points += records.summary_points(read_json(files["summary.json"]))
-        return _dated(run, points)
-
-    def _evaluation(self, entry: Entry, files: Files) -> list[Row]:
-        cell = records.cell(entry)
-        return records.read_evaluation(
-            files[METRICS_FILE], self._profile, cell["method"], int(cell["seed"]), int(cell["round"])
-        )
+        return dated(run, points)
 
     def _datasets(self, entry: Entry) -> list[DatasetInput]:
         """What a stage read, by DVC's hash."""
@@ -188,69 +185,6 @@ class Mirror:
             found.append(DatasetInput(dataset, [InputTag("mlflow.data.context", role)]))
         return found
 
-    def _results_are_of_this_state(self) -> bool:
-        """Say whether results.csv holds just what the evaluations of this state say.
-
-        It does not while a `dvc repro` has come part of the way: the evaluations are new, and results.csv still has
-        the numbers of the last ones. Evaluations of cells that the grid has no longer are in none of them.
-        """
-        results = self._report_files.get(RESULTS)
-        if results is None:
-            return False
-        rows = records.read_results(results)
-        cells: dict[tuple[str, int, int], list[Row]] = {}
-        for row in rows:
-            cells.setdefault((row.method, row.seed, row.round), []).append(row)
-        found = {}
-        for entry in self._state.entries.values():
-            for out in entry.get("outs", []):
-                if out["path"].startswith(EVALUATION):
-                    cell = records.cell(entry)
-                    found[cell["method"], int(cell["seed"]), int(cell["round"])] = entry, out
-        for (method, seed, k), expected in cells.items():
-            pair = found.get((method if k else BASE, seed, k))
-            files = pair and self._state.contents.files(pair[1], lambda name: name == METRICS_FILE)
-            if not files or records.read_evaluation(files[METRICS_FILE], self._profile, method, seed, k) != expected:
-                return False
-        self.rows = rows
-        return True
-
-    @cached_property
-    def _report_files(self) -> dict[str, Path]:
-        """Files of reports/, by path; without those of outputs that are not on this machine."""
-        found = {}
-        for entry in self._state.entries.values():
-            for out in entry.get("outs", []):
-                path = out["path"]
-                files = self._state.contents.files(out) if path.startswith(artifacts.REPORTS) else None
-                for name, file in (files or {}).items():
-                    found[path if name == Path(path).name else f"{path}/{name}"] = file
-        return found
-
-    def _reports(self, parent: Run) -> None:
-        """Log the results: as metrics, as tables that MLflow shows, and as the files that they are."""
-        run_id, files = parent.info.run_id, self._report_files
-        summary = records.summary_points(read_json(files[SUMMARY])) if SUMMARY in files else []
-        self._session.log(run_id, _dated(parent, [*summary, *records.trend_points(self.rows)]), {})
-        stages = [
-            [name, stage_hash(name, self._state.entries[name]), run.info.run_id] for name, run in self.runs.items()
-        ]
-        tables = {"stages.json": {"columns": ["stage", "hash", "run_id"], "data": stages}}
-        for path, file in files.items():
-            if path.endswith(".csv"):
-                table = records.results_table(self.rows) if path == RESULTS else records.csv_table(file)
-                tables[f"tables/{path.removeprefix(artifacts.REPORTS).removesuffix('.csv')}.json"] = table
-        with tempfile.TemporaryDirectory() as folder:
-            for path, table in tables.items():
-                target = Path(folder) / path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_text(json.dumps(table))
-            artifacts.gather(Path(folder), {path: {Path(path).name: file} for path, file in files.items()})
-            self._client.log_artifacts(run_id, folder)
-        # By this tag MLflow's page and `load_table` know which files are tables.
-        marks = json.dumps([{"path": path, "type": "table"} for path in tables])
-        self._client.set_tag(run_id, "mlflow.loggedArtifacts", marks)
-
     def _create(self, name: str, tags: dict[str, str], attempt: Attempt | None = None) -> Run:
         self.created += 1
         started = int(attempt.started * 1000) if attempt and attempt.started else None
@@ -263,8 +197,3 @@ class Mirror:
             self._client.set_terminated(run.info.run_id, status, ended)
         else:
             self._client.update_run(run.info.run_id, status)
-
-
-def _dated(run: Run, points: Sequence[Point]) -> list[Metric]:
-    """Date points to the run's start: the store drops one that it has, so that completing a run repeats none."""
-    return [Metric(point.key, point.value, run.info.start_time, point.step) for point in points]

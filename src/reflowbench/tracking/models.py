@@ -52,6 +52,7 @@ def register(
     model: Path,
     images: Path,
     tags: Mapping[str, str],
+    promote: bool = True,
 ) -> bool:
     """Make a model a version of a registered model, and the one with the alias `best`.
 
@@ -67,6 +68,7 @@ def register(
         model: The model folder.
         images: The images that it was trained on; of them only shape and grey levels are kept.
         tags: Tags of the logged model and of the version, beside the hash.
+        promote: Whether it gets the alias if another version has it.
 
     Returns:
         Whether a version was added.
@@ -77,8 +79,10 @@ def register(
     """
     found = _version(client, name, md5)
     version = found or _create_version(client, experiment, run_id, name, {**tags, MD5_KEY: md5}, model, images)
-    if str(client.get_registered_model(name).aliases.get(ALIAS)) != str(version.version):
+    holder = client.get_registered_model(name).aliases.get(ALIAS)
+    if found is None or (promote and str(holder) != str(version.version)):
         _link(client, version)
+    if holder is None or (promote and str(holder) != str(version.version)):
         client.set_registered_model_alias(name, ALIAS, version.version)
     return found is None
 

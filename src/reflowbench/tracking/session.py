@@ -31,10 +31,12 @@ class Session:
     Attributes:
         client: MLflow's client.
         experiment: Id of the experiment.
+        shared: Whether others may write at the same time: a file has a lock, a server has none.
     """
 
     client: MlflowClient
     experiment: str
+    shared: bool
 
     def search(self, condition: str = "") -> list[Run]:
         """Find the experiment's runs, all pages of them."""
@@ -73,7 +75,7 @@ def open_store(store: Store) -> Iterator[Session]:
         if store.database and not store.database.exists():
             make_database(store.database)
         client = MlflowClient(tracking_uri=store.uri)
-        yield Session(client, _experiment(client, store))
+        yield Session(client, _experiment(client, store), shared=store.database is None)
     except (MlflowException, SQLAlchemyError, OSError) as error:
         raise store.failure(error) from None  # its traceback may hold what `failure` takes out
 
