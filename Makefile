@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
 CHECKED := .scratch/params-checked
+PYTEST := OMP_NUM_THREADS=1 python -m pytest -n logical --dist loadfile --no-loadscope-reorder
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro study controls report test lint gate lock clean
+.PHONY: help install repro study controls report test test-long lint gate lock clean
 
 help: ## show this help
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 install: $(STAMP) ## make .venv from requirements.lock (every other target does it by itself)
 
@@ -38,8 +39,11 @@ controls: $(STAMP) $(CHECKED) ## run the positive controls of the metrics (docs/
 report: $(STAMP) $(CHECKED) ## bring tables and figures up to date
 	dvc repro report
 
-test: $(STAMP) ## run all tests, the whole pipeline on the tiny profile among them
-	OMP_NUM_THREADS=1 python -m pytest -n logical --dist loadfile --no-loadscope-reorder
+test: $(STAMP) ## run the tests, the whole pipeline on the tiny profile among them
+	$(PYTEST) -m "not long"
+
+test-long: $(STAMP) ## run the tests that take minutes or want a PostgreSQL too
+	$(PYTEST) -m long
 
 lint: $(STAMP) ## check style and types
 	ruff check src stages tests benchmarks

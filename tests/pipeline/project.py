@@ -48,6 +48,7 @@ class Project:
 
     def __init__(self, folder: Path):
         self.folder = folder
+        folder.mkdir(exist_ok=True)
         for name in COPIED:
             source = ROOT / name
             if source.is_dir():
@@ -67,13 +68,13 @@ class Project:
             raise AssertionError(f"{' '.join(command)} failed\n{result.stdout}\n{result.stderr}")
         return result
 
-    def start(self, *command: str) -> subprocess.Popen[str]:
+    def start(self, *command: str, **environment: str) -> subprocess.Popen[str]:
         """Start a command in the copy and do not wait for it."""
         pipe = subprocess.PIPE
         return subprocess.Popen(
             command,
             cwd=self.folder,
-            env=self._environment(),
+            env=self._environment() | environment,
             stdout=pipe,
             stderr=pipe,
             text=True,

@@ -2,17 +2,23 @@
 
 import csv
 import json
+import re
 import shutil
 import sqlite3
+import sys
 
+import numpy as np
 import pytest
 import yaml
 
+from reflowbench.core.artifacts import content_hash
+from reflowbench.core.data.png import read_png
 from reflowbench.tracking.lock import read_lock
+from tests.conftest import ROOT
 from tests.pipeline.project import Project
 from tests.tracking.made import session
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 VOLATILE = ("live/", "run/")
 PASSWORD = "open-sesame-7"
@@ -124,6 +130,27 @@ def test_trainings_have_their_course_and_what_they_took(whole):
         course = [row for row in found.history(run) if row[0] == "loss"]
         assert course and {key for key, *_ in found.history(run)} == {
             "loss", "gradient_norm", "frechet_distance_pixels", "variance_ratio"}  # fmt: skip
+
+
+def test_the_examples_of_the_docs_work(whole):
+    """The table, and images from the registered model: those that `reflowbench sample` draws."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/tracking.md").read_text(), re.DOTALL)
+    assert len(blocks) == 2
+    said = [whole.run(sys.executable, "-c", block.replace("-digits@", "-tiny@")).stdout for block in blocks]
+    assert "rca" in said[0] and said[1] == "(64, 8, 8, 1) uint8\n"
+    found = Tracked(whole.folder / "mlflow.db")
+    version = found.client.get_model_version_by_alias("reflowbench-tiny", "best")
+    model = f"runs/chains/{version.tags['method']}/s{version.tags['seed']}/k{version.tags['round']}/model"
+    assert version.tags["dvc.md5"] == content_hash(whole.folder / model)
+    assert found.client.get_run(version.run_id).data.tags["dvc.stage"].endswith("-after0")
+    code = "import mlflow, numpy, pandas, sys; mlflow.set_tracking_uri('sqlite:///mlflow.db')"
+    code += "; model = mlflow.pyfunc.load_model('models:/reflowbench-tiny@best')"
+    code += "; numpy.save('images.npy', model.predict(pandas.DataFrame({'noise': [0]}), params={'nfe': 1}))"
+    whole.run(sys.executable, "-c", code)
+    whole.run("reflowbench", "sample", model, "--out", "sample.png", "--n", "1", "--nfe", "1")
+    images, picture = np.load(whole.folder / "images.npy"), read_png(whole.folder / "sample.png")
+    scale = picture.shape[0] // 8
+    assert np.array_equal(images[0].repeat(scale, axis=0).repeat(scale, axis=1), picture)
 
 
 def test_a_second_sync_adds_nothing(whole):

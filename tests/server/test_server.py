@@ -16,7 +16,7 @@ from reflowbench.tracking.sync import sync
 from tests.conftest import ROOT
 from tests.tracking.made import EVALUATED, Content, entries, make, rows, write_lock
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.long]
 
 SYNC = """
 from tests.tracking.made import session
