@@ -19,7 +19,7 @@ def machinery(tmp_path_factory):
         try:
             yield server
         finally:
-            server.stop()
+            server.kill()
     finally:
         cluster.stop()
 

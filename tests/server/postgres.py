@@ -10,7 +10,7 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from tests.server.processes import Guarded, free_port, wait_until
+from tests.server.loopback import free_port, wait_until
 
 OWNER = "mlflow"
 # Nothing here outlives the tests, so that nothing has to survive a power cut; crashes of processes lose nothing.
@@ -21,21 +21,36 @@ SETTINGS = {
     "synchronous_commit": "off",
     "full_page_writes": "off",
 }
+# The guard waits for its standard input to end: nobody but the tests holds the other end of that pipe, and the kernel
+# closes it when they die. By SIGQUIT the server ends its children and gives its shared memory back without waiting for
+# anybody; until it is there, the signal is ignored. When it has ended, by this or by itself, so does the guard.
+GUARD = """
+exec 3<&0
+folder=$1 programs=$2; shift 2
+{
+  "$programs/initdb" --pgdata=data --username=$OWNER --pwfile=password --auth=scram-sha-256 \
+    --encoding=UTF8 --locale=C --no-sync --no-instructions && rm password && exec "$programs/postgres" -D data "$@"
+} 3<&- & server=$!
+{ read -r _ <&3; while kill -s QUIT "$server"; do sleep 0.1; done; } 2>/dev/null &
+wait "$server"
+rm -rf "$folder"
+kill -s KILL 0
+"""
 
 
-def _binaries():
+def _programs():
     """Debian keeps the programs of each version in a folder outside the path."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
     found += filter(None, [shutil.which("initdb")])
     return Path(found[-1]).parent if found else None
 
 
-BINARIES = _binaries()
+PROGRAMS = _programs()
 
 
 def missing():
     """What this machine lacks to run it, or nothing."""
-    if BINARIES is None:
+    if PROGRAMS is None:
         return "no PostgreSQL on this machine (on Debian, the package postgresql)"
     if importlib.util.find_spec("psycopg2") is None:
         return "no psycopg2 in this environment (`make install`)"
@@ -51,52 +66,53 @@ def _servant():
 
 
 class Cluster:
-    """A running PostgreSQL with password authentication."""
+    """A running PostgreSQL with password authentication.
+
+    Attributes:
+        log: What it writes.
+        password: That of its only user.
+        port: Where it listens, on this machine only.
+    """
 
     def __init__(self, log):
-        self.password = secrets.token_hex(16)
-        # Not one of pytest's folders: those are closed to other users.
-        self.folder = Path(tempfile.mkdtemp(prefix="reflowbench-postgres-", dir="/tmp"))
-        servant = _servant()
-        self._options = {"cwd": self.folder, "env": {"PATH": os.defpath, "LC_ALL": "C"}}
-        if servant:
-            os.chown(self.folder, servant.pw_uid, servant.pw_gid)
-            self._options |= {"user": servant.pw_uid, "group": servant.pw_gid, "extra_groups": []}
         self.log = log
-        self.process = None
-        try:
-            self._make()
+        self.password = secrets.token_hex(16)
+        for _ in range(3):  # somebody else may be faster on a free port
             self._start()
-        except BaseException:
-            self.stop()
-            raise
-
-    def _make(self):
-        secret = self.folder / "password"
-        secret.write_text(self.password)
-        command = [BINARIES / "initdb", "--pgdata=data", f"--username={OWNER}", "--pwfile=password"]
-        command += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]
-        with self.log.open("ab") as log:
-            subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=True, **self._options)
-        secret.unlink()
+            try:
+                wait_until(lambda: self._answers() or self._guard.poll() is not None, log.read_text)
+            except BaseException:
+                self.stop()
+                raise
+            if self._guard.poll() is None:
+                return
+        raise AssertionError(log.read_text())
 
     def _start(self):
-        for _ in range(3):  # somebody else may be faster on a free port
-            self.port = free_port()
-            settings = [f"--{name}={value}" for name, value in {**SETTINGS, "port": self.port}.items()]
-            command = [BINARIES / "postgres", "-D", "data", *settings]
-            # By SIGQUIT it ends its children and gives its shared memory back, without waiting for anybody.
-            self.process = Guarded(command, self.log, signal="QUIT", scrap=self.folder, **self._options)
-            wait_until(lambda: self._answers() or not self.process.runs, self.log.read_text)
-            if self.process.runs:
-                return
-        raise AssertionError(self.log.read_text())
+        # Not one of pytest's folders: those are closed to other users.
+        folder = Path(tempfile.mkdtemp(prefix="reflowbench-postgres-", dir="/tmp"))
+        (folder / "password").write_text(self.password)
+        options = {"cwd": folder, "env": {"PATH": os.defpath, "LC_ALL": "C", "OWNER": OWNER}}
+        if servant := _servant():
+            os.chown(folder, servant.pw_uid, servant.pw_gid)
+            options |= {"user": servant.pw_uid, "group": servant.pw_gid, "extra_groups": []}
+        self.port = free_port()
+        settings = [f"--{name}={value}" for name, value in {**SETTINGS, "port": self.port}.items()]
+        with self.log.open("ab") as log:
+            self._guard = subprocess.Popen(
+                ["/bin/sh", "-c", GUARD, "guard", folder, PROGRAMS, *settings],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                **options,
+            )
 
     def _answers(self):
         import psycopg2
 
         try:
-            psycopg2.connect(self.uri("postgres")).close()
+            self.sql("SELECT 1")
         except psycopg2.OperationalError:
             return False
         return True
@@ -115,6 +131,5 @@ class Cluster:
                 return cursor.fetchall() if cursor.description else []
 
     def stop(self):
-        if self.process:
-            self.process.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._guard.stdin.close()
+        self._guard.wait()

@@ -1,17 +1,51 @@
 """An MLflow server on PostgreSQL: started, killed and started again, with its database and files looked at directly."""
 
+import contextlib
+import multiprocessing
 import os
 import shutil
+import signal
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections import defaultdict
 
-from tests.server.processes import Guarded, free_port, wait_until
+from tests.server.loopback import free_port, wait_until
 
 TEMPLATE, DATABASE = "template", "mlflow"
 USER, PASSWORD = "someone", "secret-word"
 """Who the client says it is. The server does not ask, but it is addressed so behind a proxy that does."""
+
+# `mlflow server` imports MLflow's server twice before it answers, 4 s each time. A fork of a process that has imported
+# it answers within a second, and tests that kill servers need many.
+FORKS = multiprocessing.get_context("forkserver")
+IMPORTED = ["mlflow.cli", "mlflow.server.fastapi_app", "uvicorn"]
+
+
+def _serve(arguments, environment, log):
+    """Be `mlflow server`, as the leader of a process group that ends with the tests, however they end."""
+    os.setsid()
+    tests = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (tests.join(), os.killpg(0, signal.SIGKILL)), daemon=True).start()
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), sys.stdout.fileno())
+        os.dup2(file.fileno(), sys.stderr.fileno())
+    for name in [name for name in os.environ if name.startswith("MLFLOW")]:
+        del os.environ[name]
+    os.environ.update(environment)
+    os.chdir(log.parent)
+    import mlflow.cli
+    import mlflow.server
+    import uvicorn
+
+    def here(command, extra_env, **_):
+        """Run the command that it would start, `python -m uvicorn ...`, in this process."""
+        os.environ.update(extra_env)
+        uvicorn.main(command[3:])
+
+    mlflow.server._exec_cmd = here
+    mlflow.cli.cli(["server", *map(str, arguments)])
 
 
 class Server:
@@ -33,6 +67,7 @@ class Server:
         self.port = free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
         self.login = f"http://{USER}:{PASSWORD}@127.0.0.1:{self.port}"
+        FORKS.set_forkserver_preload(IMPORTED)
         # The first start makes the schema, which takes seconds; tests then copy it.
         cluster.sql(f"CREATE DATABASE {DATABASE}")
         try:
@@ -40,7 +75,7 @@ class Server:
             cluster.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{DATABASE}'")
             cluster.sql(f"ALTER DATABASE {DATABASE} RENAME TO {TEMPLATE}")
         except BaseException:
-            self.stop()
+            self.kill()
             raise
 
     @property
@@ -50,20 +85,23 @@ class Server:
 
     @property
     def runs(self):
-        return self._process is not None and self._process.runs
+        return self._process is not None and self._process.is_alive()
 
     def start(self):
         """Start it, unless it runs, and wait until it answers."""
         if self.runs:
             return
-        own = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW")}
-        # In the environment, since anybody may see the command line. SQLAlchemy's own choice of driver varies.
-        own["MLFLOW_BACKEND_STORE_URI"] = self.cluster.uri(DATABASE, "postgresql+psycopg2")
-        own["MLFLOW_DISABLE_TELEMETRY"] = "true"
-        own["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # three more processes, for what nobody asks for here
-        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", self.port]
-        command += ["--workers", "1", "--artifacts-destination", self.artifacts]
-        self._process = Guarded(command, self._log, env=own, cwd=self._log.parent)
+        environment = {
+            # Here, since anybody may see the command line. SQLAlchemy's own choice of driver depends on its version.
+            "MLFLOW_BACKEND_STORE_URI": self.cluster.uri(DATABASE, "postgresql+psycopg2"),
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # three more processes, for what nobody asks for here
+        }
+        arguments = ["--host", "127.0.0.1", "--port", self.port, "--workers", 1]
+        arguments += ["--artifacts-destination", self.artifacts]
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # the first start makes the process that is forked
+        self._process = FORKS.Process(target=_serve, args=(arguments, environment, self._log), daemon=True)
+        self._process.start()
         wait_until(lambda: self._answers() or not self.runs, lambda: self.log)
         assert self.runs, self.log
 
@@ -76,13 +114,13 @@ class Server:
 
     def kill(self):
         """End all its processes at once, whatever they are doing."""
-        if self._process:
-            self._process.kill()
-            wait_until(lambda: not self._answers(), lambda: "a killed server still answers")
-
-    def stop(self):
-        if self._process:
-            self._process.stop()
+        if self._process is None or self._process.pid is None:  # an interrupt came before it was there
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.kill()  # it may not have come so far as to have a group
+        self._process.join()
+        wait_until(lambda: not self._answers(), lambda: "a killed server still answers")
 
     def empty(self):
         """Forget all that was logged."""
@@ -96,8 +134,10 @@ class Server:
 
     def tables(self):
         """All rows of all tables, as text."""
-        names = [name for (name,) in self.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
-        return {name: sorted(row for (row,) in self.sql(f'SELECT t::text FROM "{name}" t')) for name in names}
+        tables = {name: [] for (name,) in self.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")}
+        for name, row in self.sql(" UNION ALL ".join(f"SELECT '{t}', x::text FROM \"{t}\" x" for t in tables)):
+            tables[name].append(row)
+        return {name: sorted(found) for name, found in tables.items()}
 
     def counts(self):
         """How many rows each table has."""

@@ -100,7 +100,10 @@ def kill_at(monkeypatch, server, request, answered):
     monkeypatch.setattr(requests.Session, "request", accident)
 
 
-@pytest.mark.parametrize(("part", "answered"), [(0.05, True), (0.3, False), (0.6, True), (0.85, False), (1, True)])
+@pytest.mark.parametrize(
+    ("part", "answered"),
+    [(0.02, True), (0.15, False), (0.3, True), (0.5, False), (0.7, True), (0.9, False), (1, True)],
+)
 def test_sync_goes_on_after_the_server_was_killed(workspace, server, whole, monkeypatch, part, answered):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # as before with the default, and sooner
     with monkeypatch.context() as patch:
