@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+from urllib.parse import quote, unquote
 
 import pytest
 
@@ -84,3 +85,36 @@ def test_deleted_experiment(workspace):
     client.delete_experiment(client.get_experiment_by_name("reflowbench").experiment_id)
     with pytest.raises(ReflowbenchError, match="mlflow experiments restore"):
         sync()
+
+
+@pytest.mark.parametrize("written", ["se#c/r?et", "sec%7Cret%2F", "sec|ret", "a:b@c", "p%40ss"])
+@pytest.mark.parametrize("scheme", ["http", "postgresql"])
+def test_a_password_is_nowhere_in_an_error(bare, monkeypatch, capfd, scheme, written):
+    """Nor in how libraries spell it."""
+    for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{scheme}://user:{written}@127.0.0.1:1/mlflow?password=hidden")
+    store = Store.locate(bare)
+    assert store.name == f"{scheme}://127.0.0.1:1/mlflow"
+    spelled = [written, unquote(written), quote(unquote(written)), quote(unquote(written), safe=""), "hidden"]
+    quoted = store.failure(OSError(" ".join(f"for {scheme}://user:{s}@127.0.0.1:1: refused {s}" for s in spelled)))
+    for text in (store.name, str(quoted)):
+        assert not [s for s in spelled if s in text]
+    with pytest.raises(ReflowbenchError, match="No result is lost") as caught:
+        sync()
+    assert caught.value.__cause__ is None and caught.value.__suppress_context__
+    said = str(caught.value) + "".join(capfd.readouterr())
+    assert not [s for s in spelled if s in said]
+    if scheme == "http":
+        assert os.environ["MLFLOW_TRACKING_USERNAME"] == "user"
+        assert os.environ["MLFLOW_TRACKING_PASSWORD"] == unquote(written)
+        assert store.uri == "http://127.0.0.1:1/mlflow?password=hidden"
+
+
+def test_a_login_that_is_given_by_its_variables_goes_before(bare, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "me")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "mine")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://other:theirs@server/path")
+    assert Store.locate(bare).uri == "https://server/path"
+    assert (os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"]) == ("me", "mine")

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from reflowbench.core.artifacts import read_json, write_json
 from reflowbench.core.errors import ReflowbenchError
@@ -80,24 +80,38 @@ class Store:
 
         DVC runs experiments in a temporary copy of the workspace and names the repository in
         DVC_ROOT; a store in the copy would be lost with it.
+
+        A login in the URI of a server is taken out of it and given to MLflow by the variables that are meant for it:
+        errors of the libraries below quote URIs, each in its own spelling.
         """
         root = Path(os.environ.get("DVC_ROOT") or workspace).resolve()
-        return cls(os.environ.get(URI_VARIABLE) or f"sqlite:///{root / 'mlflow.db'}", root)
+        uri = os.environ.get(URI_VARIABLE) or f"sqlite:///{root / 'mlflow.db'}"
+        scheme, separator, rest = uri.partition("://")
+        login, at, place = rest.rpartition("@")
+        if at and scheme in ("http", "https"):
+            user, _, password = login.partition(":")
+            os.environ.setdefault("MLFLOW_TRACKING_USERNAME", unquote(user))
+            os.environ.setdefault("MLFLOW_TRACKING_PASSWORD", unquote(password))
+            uri = scheme + separator + place
+        return cls(uri, root)
 
     @property
     def name(self) -> str:
         """The URI as it may be shown: without user, password and query."""
-        shown = self.redact(self.uri)
-        return shown if self.database else shown.partition("?")[0]
+        if self.database:
+            return self.uri
+        scheme, separator, rest = self.uri.partition("://")
+        return scheme + separator + rest.rpartition("@")[2].partition("?")[0]
 
     def redact(self, text: str) -> str:
-        """Take the store's user and password out of a text, however they are spelled."""
-        parts = urlsplit(self.uri)
-        login, at, _ = parts.netloc.rpartition("@")
-        _, _, password = login.partition(":")
-        secrets = {password, *(value for key, value in parse_qsl(parts.query) if "pass" in key or "token" in key)}
+        """Take the user and password of a database's URI out of a text, however they are spelled."""
+        login, at, place = self.uri.partition("://")[2].rpartition("@")
+        query = parse_qsl(place.partition("?")[2])
+        secrets = {login.partition(":")[2], os.environ.get("MLFLOW_TRACKING_PASSWORD", "")}
+        secrets |= {value for key, value in query if "pass" in key or "token" in key}
+        spellings = {form for s in secrets for form in (s, unquote(s), quote(unquote(s), safe=""), quote(unquote(s)))}
         text = text.replace(login + at, "")
-        for secret in sorted(filter(None, secrets | {unquote(secret) for secret in secrets}), key=len, reverse=True):
+        for secret in sorted(filter(None, spellings), key=len, reverse=True):
             text = text.replace(secret, "***")
         return text
 
@@ -113,7 +127,12 @@ class Store:
 
             with contextlib.suppress(requests.exceptions.SSLError):  # MLflow may have been told to trust it; a guess
                 requests.head(self.uri, timeout=REACH_SECONDS, allow_redirects=False)  # any answer will do
-        elif parts.hostname and (port := parts.port or _PORTS.get(parts.scheme.partition("+")[0])):
+            return
+        try:
+            port = parts.port or _PORTS.get(parts.scheme.partition("+")[0])
+        except ValueError:  # its text is a part of the password
+            raise OSError("its address cannot be read; spell odd characters of the password as %XX") from None
+        if parts.hostname and port:
             with socket.create_connection((parts.hostname, port), timeout=REACH_SECONDS):
                 pass
 
