@@ -87,6 +87,31 @@ def test_what_was_not_shown_is_sent_by_the_next_sync(workspace):
     assert (run.info.start_time, run.info.end_time) == (1_700_000_000_000, 1_700_000_012_500)
 
 
+@pytest.mark.parametrize("live", [True, False])
+def test_what_this_machine_knows_is_added_to_what_another_one_mirrored(workspace, live):
+    """A colleague, or CI, was faster: its sync has the stage, and nothing of its training."""
+    (workspace / ".scratch").mkdir(exist_ok=True)
+    assert sync().complete
+    path = journal(workspace, "1700000000000-1")
+    if live:
+        Uploader(path, Store.locate(workspace)).run()
+    ended(workspace, "1700000000000-1")
+    assert sync().created == 0 and shown(workspace) == []
+    content = Content(workspace)
+    assert live_history(content, content.stages[STAGE]) == EXPECTED
+    assert content.stages[STAGE].data.metrics["run/seconds"] == 12.5
+    before = content.everything()
+    sync()
+    assert Content(workspace).everything() == before
+
+
+def test_whatever_the_store_raises_is_one_warning(workspace, capsys):
+    client = Content(workspace).client
+    client.delete_experiment(client.create_experiment("reflowbench"))
+    Uploader(journal(workspace, "1700000000000-1"), Store.locate(workspace)).run()
+    assert capsys.readouterr().err.count("WARNING: no live view for now") == 1
+
+
 def test_a_sync_after_half_a_live_view_sends_the_rest_once(workspace):
     path = journal(workspace, "1700000000000-1", steps=2)
     Uploader(path, Store.locate(workspace)).run()

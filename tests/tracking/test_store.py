@@ -1,10 +1,13 @@
 """The store: where it is, what is known of it without MLflow, and what is said when it fails."""
 
+import contextlib
 import json
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
+import threading
 from urllib.parse import quote, unquote
 
 import pytest
@@ -27,11 +30,84 @@ def test_unchanged_state_is_told_without_mlflow(workspace):
     assert "new runs" in sync_if_changed(), "the store itself is gone"
 
 
-def test_what_was_mirrored_is_remembered_for_one_store(workspace):
-    store, mark = Store.locate(workspace), {"state": "a", "git": {"git.dirty": "false"}}
+def test_what_was_mirrored_is_remembered_for_one_file(workspace):
+    store, mark = Store.locate(workspace), {"state": sync().state, "git": {"git.dirty": "false"}}
     store.remember(mark)
-    assert store.holds(mark) and not store.holds({**mark, "state": "b"})
+    assert store.holds(mark) and not store.holds({**mark, "state": "b"}) and not store.holds({**mark, "git": {}})
     assert not Store("http://127.0.0.1:1", workspace).holds(mark)
+    with contextlib.closing(sqlite3.connect(workspace / "mlflow.db")) as database:
+        database.execute("DELETE FROM tags")
+        database.commit()
+    assert not store.holds(mark), "wiped, or another file under the name"
+
+
+def test_a_file_is_in_the_repository_wherever_the_command_runs(bare, monkeypatch, tmp_path):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mine.db")
+    (bare / "runs").joinpath("deep").mkdir()
+    monkeypatch.chdir(bare / "runs/deep")
+    assert Store.locate(bare).database == bare / "mine.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other.db")
+    assert Store.locate(bare).database == tmp_path / "other.db"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "sqlite:////proc/nowhere/m.db",
+        "mysql://u:secret@127.0.0.1:1/db",
+        "postgresql://u:secret@a..b/db",
+        "unknown://u:secret@host/db",
+        "postgresql+psycopg2://u:sec\u2100ret@127.0.0.1/db",
+        "http://127.0.0.1:1/?api_key=secret",
+    ],
+)
+def test_no_store_fails_the_stage(bare, uri):
+    """Whatever is wrong with it: a warning, and the receipt."""
+    command = [sys.executable, "-m", "stages.track", "--receipt", "runs/track/receipt.json"]
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "MLFLOW_TRACKING_URI": uri}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "WARNING: MLflow store" in done.stderr and "Traceback" not in done.stderr
+    assert "secret" not in done.stderr + done.stdout and "sec\u2100ret" not in done.stderr + done.stdout
+    assert (bare / "runs/track/receipt.json").is_file()
+
+
+def test_a_database_that_refuses_is_not_asked_for_minutes(bare, monkeypatch):
+    """It answers and hangs up, as one that wants another password does."""
+    calls = []
+
+    def serve(server):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = server.accept()
+                calls.append(1)
+                connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=serve, args=(server,), daemon=True).start()
+        uri = f"postgresql+psycopg2://u:secret@127.0.0.1:{server.getsockname()[1]}/db"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        with pytest.raises(ReflowbenchError, match="No result is lost") as caught:
+            sync()
+    assert "secret" not in str(caught.value) and len(calls) <= 4
+
+
+@pytest.mark.parametrize(
+    ("uri", "name", "login"),
+    [
+        ("http://127.0.0.1:1/team@x", "http://127.0.0.1:1/team@x", None),
+        ("http://host/a@b?key=value@c", "http://host/a@b", None),
+        ("https://u:p/w@host:5/x", "https://host:5/x", ("u", "p/w")),
+        ("http://u:SECRET@host:1/?token=a@b", "http://host:1/", ("u", "SECRET")),
+    ],
+)
+def test_what_is_a_login_and_what_is_not(bare, monkeypatch, uri, name, login):
+    for variable in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
+        monkeypatch.setenv(variable, "")
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert Store.locate(bare).name == name
+    found = os.environ.get("MLFLOW_TRACKING_USERNAME"), os.environ.get("MLFLOW_TRACKING_PASSWORD")
+    assert found == (login or (None, None))
 
 
 def test_stage_writes_the_same_receipt_wherever_it_runs(workspace):

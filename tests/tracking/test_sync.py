@@ -158,16 +158,14 @@ def test_changed_entry_adds_its_run_and_a_parent(workspace):
     assert [line[2] for line in table if line[0] == "prepare_data"] == [before.stages["prepare_data"].info.run_id]
 
 
-@pytest.mark.parametrize(
-    "call", ["create_run", "set_terminated", "log_batch", "log_inputs", "log_artifacts", "set_tag"]
-)
+@pytest.mark.parametrize("call", ["create_run", "set_terminated", "log_batch", "log_inputs", "log_artifacts"])
 def test_interrupted_sync_is_completed(workspace, monkeypatch, call):
     client = session().MlflowClient
     whole, calls = getattr(client, call), []
 
     def interrupted(*args, **kwargs):
         calls.append(call)
-        if call == "set_tag" or len(calls) == 4:
+        if len(calls) == 4:
             whole(*args, **kwargs)
             raise KeyboardInterrupt
         return whole(*args, **kwargs)
@@ -270,3 +268,40 @@ def test_a_missing_value_is_no_metric_and_null_with_its_reason_in_the_table(work
     trend = {(key, step) for key, _, step in content.history(parent) if key.startswith("frechet_distance/")}
     assert trend == {("frechet_distance/reflow", 0), ("frechet_distance/reflow", 1), ("frechet_distance/rca", 0)}
     assert json.loads((content.folder(parent) / "tables/results.json").read_text())["data"] == table
+
+
+def test_numbers_of_another_version_wait_and_the_rest_is_mirrored(workspace):
+    folder = workspace / "runs/evaluations/rca/s1/k1"
+    (folder / "metrics.json").write_text('{"values": []}')
+    write_lock(workspace, entries(workspace))
+    result = sync()
+    assert not result.complete and "1 stages were written by another version" in str(result)
+    content = Content(workspace)
+    assert {n for n, run in content.stages.items() if run.info.status != "FINISHED"} == {"evaluate@rca-1-1"}
+    assert (content.folder(content.stages["evaluate@rca-1-1"]) / "metrics.json").is_file()
+
+
+@pytest.mark.parametrize("change", ["report", "empty"])
+def test_reports_of_other_results_wait(workspace, change):
+    stages = entries(workspace)
+    if change == "report":
+        stages["report"]["deps"] = [{"path": "reports/results.csv", "md5": "0" * 32}]
+    else:
+        (workspace / "reports/results.csv").write_text(",".join(COLUMNS) + "\n")
+        stages = entries(workspace)
+    write_lock(workspace, stages)
+    assert not sync().complete
+
+
+def test_the_alias_comes_back_with_its_state(workspace):
+    """As on another branch, whose best model is another one."""
+    state = sync().state
+    content = Content(workspace)
+    [parent] = content.parents
+    content.client.set_tag(parent.info.run_id, "best.md5", "a" * 32)
+    content.client.create_registered_model("reflowbench-tiny")
+    for md5 in ("a" * 32, "b" * 32):
+        content.client.create_model_version("reflowbench-tiny", str(workspace), tags={"dvc.md5": md5})
+    content.client.set_registered_model_alias("reflowbench-tiny", "best", "2")
+    assert sync().state == state
+    assert str(content.client.get_model_version_by_alias("reflowbench-tiny", "best").version) == "1"

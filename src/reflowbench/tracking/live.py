@@ -50,9 +50,9 @@ class Uploader:
             try:
                 self._send()
                 wait = INTERVAL
-            except StoreError as error:
+            except Exception as error:  # whatever it is, the journal holds all
                 self._run, wait = None, min(2 * wait, LONGEST_WAIT)
-                self._warn(error)
+                self._warn(error if isinstance(error, StoreError) else self._store.failure(error))
             if not alive:
                 return
             until = time.monotonic() + wait
@@ -64,7 +64,7 @@ class Uploader:
         from reflowbench.tracking.live_runs import as_metrics, find, show  # imports MLflow
         from reflowbench.tracking.session import open_store
 
-        with self._store.locked() if self._new_database() else contextlib.nullcontext(), open_store(self._store) as s:
+        with open_store(self._store, alone=False) as s:
             if self._run is None:
                 name = self._journal.stem
                 [attempt] = [a for a in read_attempts(self._journal.parent.parent) if a.run == name]
@@ -76,11 +76,9 @@ class Uploader:
             plots = plots_of(self._journal)
             picture = plots / "samples.png" if plots else None
             if picture and picture.is_file() and picture.stat().st_mtime_ns != self._shown:
-                self._shown = picture.stat().st_mtime_ns
+                time_ = picture.stat().st_mtime_ns
                 s.client.log_artifact(self._run, str(picture))
-
-    def _new_database(self) -> bool:
-        return self._store.database is not None and not self._store.database.exists()
+                self._shown = time_
 
     def _warn(self, error: StoreError) -> None:
         if not self._warned:

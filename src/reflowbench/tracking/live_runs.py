@@ -18,39 +18,28 @@ _STAGE_KEY = "dvc.stage_hash"
 class LiveRuns:
     """The attempts of this machine and what the store has of them."""
 
-    def __init__(self, session: Session, attempts: Sequence[Attempt], found: Sequence[Run] | None, done: set[str]):
+    def __init__(self, session: Session, attempts: Sequence[Attempt], found: Sequence[Run]) -> None:
         """Prepare.
 
         Args:
             session: The open store.
             attempts: Runs of stages on this machine.
-            found: All runs of the experiment, if they have been searched.
-            done: Attempts that are known to be in the runs of their stages.
+            found: All runs of the experiment.
         """
         self._session, self._attempts = session, attempts
-        all_runs = found is not None
-        self._known = {run.data.tags[LIVE_KEY]: run for run in found or [] if LIVE_KEY in run.data.tags}
-        self._searched = {attempt.run for attempt in attempts} if all_runs else set(self._known)
-        self._settled = set(done)
-
-    def _find(self, attempt: Attempt) -> Run | None:
-        """The run that an attempt was shown in, if there is one that belongs to no stage's entry yet."""
-        if attempt.run not in self._searched:
-            self._searched.add(attempt.run)
-            for run in find(self._session, attempt.run):
-                self._known[attempt.run] = run
-        known = self._known.get(attempt.run)
-        return None if known is None or _STAGE_KEY in known.data.tags else known
+        own = {run.data.tags.get(LIVE_KEY): run for run in found if _STAGE_KEY not in run.data.tags}
+        self._known = {name: run for name, run in own.items() if name}
+        self._settled = {run.data.tags[LIVE_KEY] for run in found if {LIVE_KEY, _STAGE_KEY} <= set(run.data.tags)}
 
     def take(self, attempt: Attempt) -> Run | None:
         """Give the run that an attempt was shown in, to become that of its stage."""
-        run = self._find(attempt)
+        run = self._known.get(attempt.run)
         if run is not None:
             self._settled.add(attempt.run)
         return run
 
     def complete(self, run: Run, attempt: Attempt) -> None:
-        """Log what an attempt alone knows: its journal, how long it took, and on what."""
+        """Log what an attempt alone knows: its journal, how long it took, and on what. The tag comes last."""
         facts = dict(attempt.facts)
         tags = {LIVE_KEY: attempt.run}
         if "host" in facts:
@@ -63,7 +52,8 @@ class LiveRuns:
         ]
         if attempt.journal:
             metrics += as_metrics(read_points(attempt.journal)[0])
-        self._session.log(run.info.run_id, metrics, {}, tags)
+        self._session.log(run.info.run_id, metrics, {})
+        self._session.log(run.info.run_id, [], {}, tags)
 
     def close(self) -> None:
         """Settle all trainings that made no entry of this state.
@@ -75,7 +65,7 @@ class LiveRuns:
         for attempt in self._attempts:
             if attempt.journal is None or attempt.alive or attempt.run in self._settled:
                 continue
-            run = self._find(attempt)
+            run = self._known.get(attempt.run)
             if attempt.exit == 0 or attempt.superseded(self._attempts):
                 if run is not None:
                     client.delete_run(run.info.run_id)

@@ -16,10 +16,10 @@ from reflowbench.core.errors import ReflowbenchError
 from reflowbench.tracking import artifacts, records
 from reflowbench.tracking.attempts import Attempt, attempt_at
 from reflowbench.tracking.contents import Files
-from reflowbench.tracking.live_runs import LiveRuns
+from reflowbench.tracking.live_runs import LIVE_KEY, LiveRuns
 from reflowbench.tracking.lock import Entry, producers, stage_hash
 from reflowbench.tracking.records import Point
-from reflowbench.tracking.results import EVALUATIONS, SUMMARY, Results, dated, read_evaluation
+from reflowbench.tracking.results import EVALUATIONS, SUMMARY, Results, dated, promote, read_evaluation
 from reflowbench.tracking.session import Session
 from reflowbench.tracking.state import State
 
@@ -43,6 +43,7 @@ class Mirror:
     Attributes:
         created: Runs added so far, parent included.
         runs: Run of each stage, by name.
+        unreadable: Stages whose numbers another version of this code wrote.
     """
 
     def __init__(self, session: Session, state: State, attempts: Sequence[Attempt]) -> None:
@@ -58,16 +59,10 @@ class Mirror:
         self._profile = records.profile(state.entries)
         self._before = producers(state.entries)
         self._makers = {out["path"]: name for name, entry in state.entries.items() for out in entry.get("outs", [])}
-        self.created = 0
+        self.created = self.unreadable = 0
         self.runs: dict[str, Run] = {}
-        entries = state.entries.items()
-        found = session.search(f"tags.\"{STATE_KEY}\" = '{state.hash}' AND status = '{FINISHED}'")
-        if found:  # nothing to do but for trainings that are in no entry
-            done = {attempt.run for name, entry in entries if (attempt := attempt_at(name, entry, attempts))}
-            self._live = LiveRuns(session, attempts, None, done)
-        else:
-            found = session.search()  # all at once: a search for each stage would take seconds
-            self._live = LiveRuns(session, attempts, found, set())
+        found = session.search()  # all at once: a search for each stage would take seconds
+        self._live = LiveRuns(session, attempts, found)
         self._known = self._by_hash(found)
 
     def _by_hash(self, found: Sequence[Run]) -> dict[str, Run]:
@@ -95,13 +90,15 @@ class Mirror:
             parent = self._create(f"pipeline {self._profile} {state.hash[:8]}", tags)
         elif parent.data.tags.get("git.dirty") != "false" and state.tags.get("git.dirty") == "false":
             self._session.log(parent.info.run_id, [], {}, state.tags)  # committed since
-        complete = parent.info.status == FINISHED or self._complete(parent)
+        whole = [self._stage(name, parent) for name in self._in_order()]
+        complete = parent.info.status == FINISHED or self._complete(parent, whole)
+        if complete and state.checked_out:
+            promote(self._session, f"reflowbench-{self._profile}", parent)
         self._live.close()
         return complete
 
-    def _complete(self, parent: Run) -> bool:
-        """Mirror all stages, then the results if they are all there."""
-        whole = [self._stage(name, parent) for name in self._in_order()]
+    def _complete(self, parent: Run, whole: Sequence[bool]) -> bool:
+        """Mirror the results if they are all there."""
         if self._session.shared and self.created:  # somebody may have added the same run in the meantime
             self._known = self._by_hash(self._session.search())
             self.runs = {name: self._known[stage_hash(name, self._state.entries[name])] for name in self.runs}
@@ -127,8 +124,11 @@ class Mirror:
         entry = self._state.entries[name]
         key = stage_hash(name, entry)
         run = self._known.get(key)
+        attempt = attempt_at(name, entry, self._attempts)
         if run and run.info.status == FINISHED:
             self.runs[name] = run
+            if attempt and LIVE_KEY not in run.data.tags:  # somebody else was faster, who knows less of it
+                self._live.complete(run, attempt)
             return True
         outputs = artifacts.shown_files(entry, self._state.contents)
         if run and run.info.status == WAITING and outputs is None:
@@ -143,11 +143,11 @@ class Mirror:
         ids = ",".join(before["run_id"] for before in parents)
         if ids and len(ids) <= LONGEST_TAG:  # all of them are in lineage.json
             tags["dvc.parents"] = ids
-        attempt = attempt_at(name, entry, self._attempts)
         if run is None:
             run = (self._live.take(attempt) if attempt else None) or self._create(name, tags, attempt)
         self.runs[name] = run
-        self._session.log(run.info.run_id, self._metrics(run, name, entry, outputs), records.stage_params(entry), tags)
+        metrics = self._metrics(run, entry, outputs)
+        self._session.log(run.info.run_id, metrics or [], records.stage_params(entry), tags)
         if datasets := self._datasets(entry):
             self._client.log_inputs(run.info.run_id, datasets)
         with tempfile.TemporaryDirectory() as folder:
@@ -156,10 +156,19 @@ class Mirror:
             self._client.log_artifacts(run.info.run_id, folder)
         if attempt:
             self._live.complete(run, attempt)
-        self._close(run, WAITING if outputs is None else FINISHED, attempt)
-        return outputs is not None
+        whole = outputs is not None and metrics is not None
+        self._close(run, FINISHED if whole else WAITING, attempt)
+        return whole
 
-    def _metrics(self, run: Run, name: str, entry: Entry, outputs: Mapping[str, Files] | None) -> list[Metric]:
+    def _metrics(self, run: Run, entry: Entry, outputs: Mapping[str, Files] | None) -> list[Metric] | None:
+        """Read the numbers that a stage gave; None if another version of this code wrote them."""
+        try:
+            return dated(run, self._points(entry, outputs))
+        except (ReflowbenchError, KeyError, ValueError, IndexError):
+            self.unreadable += 1
+            return None
+
+    def _points(self, entry: Entry, outputs: Mapping[str, Files] | None) -> list[Point]:
         points: list[Point] = []
         for path, files in (outputs or {}).items():
             if path.startswith(TRAINING):
@@ -168,7 +177,7 @@ class Mirror:
                 points += records.evaluation_points(read_evaluation(entry, files, self._profile))
             elif path == SUMMARY:
                 points += records.summary_points(read_json(files["summary.json"]))
-        return dated(run, points)
+        return points
 
     def _datasets(self, entry: Entry) -> list[DatasetInput]:
         """What a stage read, by DVC's hash."""

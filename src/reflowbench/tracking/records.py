@@ -149,8 +149,8 @@ def read_evaluation(path: Path, profile_: str, method: str, seed: int, round_: i
     plain = {"solver": "", "nfe": 0, "features": "", "n_samples": 0, "error": None, "missing": ""}
     try:
         facts = [*sorted(content["training"].items()), ("classifier_accuracy", content["classifier_accuracy"])]
-        records = [*content["measurements"], *(plain | {"metric": name, "value": value} for name, value in facts)]
-        return [_row(conditions | record) for record in records]
+        records = [*content["measurements"], *({"metric": name, "value": value} for name, value in facts)]
+        return [_row(conditions | plain | record) for record in records]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ReflowbenchError(f"{path}: not an evaluation ({error!r}); delete it and run `dvc repro`") from None
 

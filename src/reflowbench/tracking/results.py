@@ -21,6 +21,9 @@ from reflowbench.tracking.session import Session
 from reflowbench.tracking.state import State
 
 EVALUATIONS = "runs/evaluations/"
+BEST = "best.md5"
+"""Tag of a parent: hash of its best model."""
+
 MODEL = "runs/chains/{method}/s{seed}/k{k}/model"
 IMAGES = "runs/data/train.safetensors"
 RESULTS, SUMMARY = "reports/results.csv", "reports/summary.json"
@@ -40,6 +43,7 @@ class Results:
         """
         self._session, self._state, self._profile, self._runs = session, state, profile, runs
         self._rows: list[Row] = []
+        self._best: str | None = None
 
     def are_of_this_state(self) -> bool:
         """Say whether results.csv holds just what the evaluations of this state say.
@@ -48,9 +52,11 @@ class Results:
         the numbers of the last ones. Evaluations of cells that the grid has no longer are in none of them.
         """
         results = self._report_files.get(RESULTS)
-        if results is None:
+        if results is None or not self._reports_are_new():
             return False
         rows = records.read_results(results)
+        if not rows:
+            return False
         cells: dict[tuple[str, int, int], list[Row]] = {}
         for row in rows:
             cells.setdefault((row.method, row.seed, row.round), []).append(row)
@@ -81,6 +87,7 @@ class Results:
         items, makers = {out["path"]: out for _, out in outs}, {out["path"]: name for name, out in outs}
         if path not in items or IMAGES not in items:  # another pipeline's layout
             return True
+        self._best = items[path]["md5"]
         with tempfile.TemporaryDirectory() as folder:
             found = [self._state.contents.copy(items[name], Path(folder) / name) for name in (path, IMAGES)]
             if all(found):
@@ -96,6 +103,16 @@ class Results:
                     promote=self._state.checked_out,
                 )
         return all(found)
+
+    def _reports_are_new(self) -> bool:
+        """Say whether all that made reports/ read what dvc.lock names now."""
+        outs = {out["path"]: out.get("md5") for entry in self._state.entries.values() for out in entry.get("outs", [])}
+        for entry in self._state.entries.values():
+            if any(out["path"].startswith(artifacts.REPORTS) for out in entry.get("outs", [])):
+                read = {dep["path"]: dep.get("md5") for dep in entry.get("deps", []) if dep["path"] in outs}
+                if any(outs[path] != md5 for path, md5 in read.items()):
+                    return False
+        return True
 
     @cached_property
     def _report_files(self) -> dict[str, Path]:
@@ -131,7 +148,27 @@ class Results:
             self._session.client.log_artifacts(run_id, folder)
         # By this tag MLflow's page and `load_table` know which files are tables.
         marks = json.dumps([{"path": path, "type": "table"} for path in tables])
-        self._session.client.set_tag(run_id, "mlflow.loggedArtifacts", marks)
+        tags = {BEST: self._best} if self._best else {}
+        self._session.log(run_id, [], {}, {"mlflow.loggedArtifacts": marks, **tags})
+
+
+def promote(session: Session, name: str, parent: Run) -> None:
+    """Give a state's best model the alias `best`, which another state's may have since it was mirrored.
+
+    Args:
+        session: The open store.
+        name: Name of the registered model.
+        parent: Run of the state.
+    """
+    md5 = parent.data.tags.get(BEST)
+    if md5 is None:
+        return
+    holder = session.client.get_registered_model(name).aliases.get("best")
+    if holder is None or session.client.get_model_version(name, str(holder)).tags.get("dvc.md5") != md5:
+        versions = session.client.search_model_versions(f"name = '{name}' AND tags.`dvc.md5` = '{md5}'")
+        if versions:
+            newest = max(versions, key=lambda version: int(version.version))
+            session.client.set_registered_model_alias(name, "best", newest.version)
 
 
 def read_evaluation(entry: Entry, files: Files, profile: str) -> list[Row]:

@@ -12,11 +12,12 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
 
 from reflowbench.core.artifacts import atomic
 from reflowbench.core.errors import ReflowbenchError
-from reflowbench.tracking.store import Store
+from reflowbench.tracking.store import Store, StoreError
 
 EXPERIMENT = "reflowbench"
 METRICS = 800  # with as many parameters and tags as go into one call, below MLflow's limit of 1000
@@ -59,11 +60,12 @@ class Session:
 
 
 @contextlib.contextmanager
-def open_store(store: Store) -> Iterator[Session]:
+def open_store(store: Store, *, alone: bool) -> Iterator[Session]:
     """Open a store, making its schema and the experiment if need be.
 
     Args:
         store: The store.
+        alone: Whether to keep others out.
 
     Yields:
         The session.
@@ -72,12 +74,25 @@ def open_store(store: Store) -> Iterator[Session]:
         StoreError: If the store cannot be reached or used, then or while it is open.
     """
     try:
-        if store.database and not store.database.exists():
-            make_database(store.database)
-        client = MlflowClient(tracking_uri=store.uri)
-        yield Session(client, _experiment(client, store), shared=store.database is None)
-    except (MlflowException, SQLAlchemyError, OSError) as error:
+        new = store.database is not None and not store.database.exists()
+        with store.locked() if alone or new else contextlib.nullcontext():
+            if store.database and not store.database.exists():
+                make_database(store.database)
+            _try_database(store)
+            client = MlflowClient(tracking_uri=store.uri)
+            yield Session(client, _experiment(client, store), shared=store.database is None)
+    except ReflowbenchError:
+        raise
+    except Exception as error:  # whatever a driver, a proxy or a store of artifacts may raise
         raise store.failure(error) from None  # its traceback may hold what `failure` takes out
+
+
+def _try_database(store: Store) -> None:
+    """Connect to a database once: MLflow would try for two minutes where it is refused."""
+    if store.database is None and not store.uri.startswith(("http://", "https://")):
+        engine = create_engine(store.uri, poolclass=NullPool)
+        with engine.connect():
+            pass
 
 
 def make_database(path: Path) -> None:
@@ -110,8 +125,6 @@ def _experiment(client: MlflowClient, store: Store) -> str:
             if experiment is None:
                 raise
     if experiment.lifecycle_stage != "active":
-        raise ReflowbenchError(
-            f"MLflow store {store.name}: experiment {EXPERIMENT} was deleted; "
-            f"`mlflow experiments restore -x {experiment.experiment_id}` brings it back"
-        )
+        restore = f"mlflow experiments restore -x {experiment.experiment_id}"
+        raise StoreError(f"MLflow store {store.name}: experiment {EXPERIMENT} was deleted; `{restore}` brings it back")
     return str(experiment.experiment_id)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import socket
+import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,7 @@ ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
+_SQLITE = "sqlite:///"
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
@@ -62,6 +65,19 @@ def find_workspace(start: Path | None = None) -> Path:
     raise ReflowbenchError(f"{start}: no dvc.yaml here or above; run this inside the repository")
 
 
+def _taken_apart(uri: str) -> tuple[str, str, str]:
+    """Scheme, login and all the rest of a URI, also where odd characters of the password are not spelled as %XX."""
+    scheme, _, rest = uri.partition("://")
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    if "@" in authority:
+        login = authority.rpartition("@")[0]
+    elif re.fullmatch(r"[^:]*(:\d*)?", authority):
+        login = ""  # a host, and a port
+    else:
+        login = rest.rpartition("@")[0]  # cut off within the password
+    return scheme, login, rest[len(login) :].removeprefix("@")
+
+
 @dataclass(frozen=True)
 class Store:
     """A place that runs are mirrored to.
@@ -85,14 +101,16 @@ class Store:
         errors of the libraries below quote URIs, each in its own spelling.
         """
         root = Path(os.environ.get("DVC_ROOT") or workspace).resolve()
-        uri = os.environ.get(URI_VARIABLE) or f"sqlite:///{root / 'mlflow.db'}"
-        scheme, separator, rest = uri.partition("://")
-        login, at, place = rest.rpartition("@")
-        if at and scheme in ("http", "https"):
+        uri = os.environ.get(URI_VARIABLE) or "sqlite:///mlflow.db"
+        if uri.startswith(_SQLITE):
+            return cls(f"{_SQLITE}{root / uri.removeprefix(_SQLITE)}", root)
+        scheme, login, place = _taken_apart(uri)
+        if login and scheme in ("http", "https"):
             user, _, password = login.partition(":")
-            os.environ.setdefault("MLFLOW_TRACKING_USERNAME", unquote(user))
-            os.environ.setdefault("MLFLOW_TRACKING_PASSWORD", unquote(password))
-            uri = scheme + separator + place
+            if not {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"} & set(os.environ):
+                os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(user)
+                os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(password)
+            uri = f"{scheme}://{place}"
         return cls(uri, root)
 
     @property
@@ -100,17 +118,18 @@ class Store:
         """The URI as it may be shown: without user, password and query."""
         if self.database:
             return self.uri
-        scheme, separator, rest = self.uri.partition("://")
-        return scheme + separator + rest.rpartition("@")[2].partition("?")[0]
+        scheme, _, place = _taken_apart(self.uri)
+        return f"{scheme}://{place.partition('?')[0]}"
 
     def redact(self, text: str) -> str:
-        """Take the user and password of a database's URI out of a text, however they are spelled."""
-        login, at, place = self.uri.partition("://")[2].rpartition("@")
-        query = parse_qsl(place.partition("?")[2])
-        secrets = {login.partition(":")[2], os.environ.get("MLFLOW_TRACKING_PASSWORD", "")}
-        secrets |= {value for key, value in query if "pass" in key or "token" in key}
+        """Take logins, passwords and the query of the store's URI out of a text, however they are spelled."""
+        _, login, place = _taken_apart(self.uri)
+        secrets = {login.partition(":")[2], place.partition("?")[2]}
+        secrets |= {value for _, value in parse_qsl(place.partition("?")[2]) if len(value) > 2}
+        secrets |= {os.environ.get(name, "") for name in ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")}
         spellings = {form for s in secrets for form in (s, unquote(s), quote(unquote(s), safe=""), quote(unquote(s)))}
-        text = text.replace(login + at, "")
+        if login:
+            text = text.replace(f"{login}@", "")
         for secret in sorted(filter(None, spellings), key=len, reverse=True):
             text = text.replace(secret, "***")
         return text
@@ -121,18 +140,19 @@ class Store:
         Raises:
             OSError: If nobody answers within REACH_SECONDS.
         """
-        parts = urlsplit(self.uri)
+        if self.database:
+            return
+        try:
+            parts = urlsplit(self.uri)
+            port = parts.port or _PORTS.get(parts.scheme.partition("+")[0])
+        except ValueError:  # its text may be a part of the password
+            raise OSError("its address cannot be read; spell odd characters of the password as %XX") from None
         if parts.scheme in ("http", "https"):
             import requests
 
             with contextlib.suppress(requests.exceptions.SSLError):  # MLflow may have been told to trust it; a guess
                 requests.head(self.uri, timeout=REACH_SECONDS, allow_redirects=False)  # any answer will do
-            return
-        try:
-            port = parts.port or _PORTS.get(parts.scheme.partition("+")[0])
-        except ValueError:  # its text is a part of the password
-            raise OSError("its address cannot be read; spell odd characters of the password as %XX") from None
-        if parts.hostname and port:
+        elif parts.hostname and port:
             with socket.create_connection((parts.hostname, port), timeout=REACH_SECONDS):
                 pass
 
@@ -144,12 +164,12 @@ class Store:
         """
         try:
             self._reach()
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise self.failure(error) from None
 
     def failure(self, error: BaseException) -> StoreError:
         """Say in one line that the store failed, what is not lost, and what to do."""
-        reason = " ".join(self.redact(str(error)).split())[:300]
+        reason = " ".join(self.redact(str(error) or type(error).__name__).split())[:300]
         return StoreError(
             f"MLflow store {self.name} failed ({reason}). No result is lost: dvc.lock and reports/ hold them all, "
             f"telemetry is in .scratch/, and `reflowbench track` goes on from here. Check that the store is up and "
@@ -168,20 +188,23 @@ class Store:
     @property
     def database(self) -> Path | None:
         """The file of a SQLite store."""
-        prefix = "sqlite:///"
-        return Path(self.uri.removeprefix(prefix).partition("?")[0]) if self.uri.startswith(prefix) else None
+        return Path(self.uri.removeprefix(_SQLITE).partition("?")[0]) if self.uri.startswith(_SQLITE) else None
 
     def holds(self, mark: Mapping[str, object]) -> bool:
-        """Say whether the last complete sync was of the same to this store, without opening it."""
-        try:
-            last = read_json(self._marker)
-        except ReflowbenchError:
-            return False  # it only saves time
-        return bool(last == self._mark(mark)) and (self.database is None or self.database.is_file())
+        """Say whether the last complete sync was of the same to this file, which still has it; never of a server."""
+        if self.database is None:
+            return False  # nothing but asking it tells
+        with contextlib.suppress(ReflowbenchError, sqlite3.Error):  # it only saves time
+            query = "SELECT 1 FROM tags WHERE key = 'dvc.state_hash' AND value = ?"
+            if read_json(self._marker) == self._mark(mark) and self.database.is_file():
+                with contextlib.closing(sqlite3.connect(self.database)) as connection:
+                    return connection.execute(query, (mark["state"],)).fetchone() is not None
+        return False
 
     def remember(self, mark: Mapping[str, object]) -> None:
         """Note that a sync was complete, and of what."""
-        write_json(self._marker, self._mark(mark))
+        with contextlib.suppress(OSError):
+            write_json(self._marker, self._mark(mark))
 
     def _mark(self, mark: Mapping[str, object]) -> dict[str, object]:
         return {**mark, "store": self.name}

@@ -28,6 +28,7 @@ class SyncResult:
         created: Runs added, parent included.
         complete: Whether all that the stages made is logged too.
         store: Where it went.
+        unreadable: Outputs of another version of this code, whose numbers it cannot read.
     """
 
     state: str
@@ -35,6 +36,7 @@ class SyncResult:
     created: int
     complete: bool
     store: str
+    unreadable: int = 0
 
     def __str__(self) -> str:
         """One line for people."""
@@ -43,6 +45,8 @@ class SyncResult:
         wait = (
             "; results wait: outputs are not here or reports/ is not from this dvc.lock, run `dvc repro` or `dvc pull`"
         )
+        if self.unreadable:
+            return f"{text}; numbers of {self.unreadable} stages were written by another version, which may mirror them"
         return text if self.complete else text + wait
 
 
@@ -96,12 +100,12 @@ def _sync(workspace: Path, state: State) -> SyncResult:
     from reflowbench.tracking.mirror import Mirror  # imports MLflow
     from reflowbench.tracking.session import open_store
 
-    with store.locked(), open_store(store) as session:
+    with open_store(store, alone=True) as session:
         mirror = Mirror(session, state, attempts)
         complete = mirror.run()
     if complete:
         store.remember(_mark(state, attempts))
-    return SyncResult(state.hash, len(state.entries), mirror.created, complete, store.name)
+    return SyncResult(state.hash, len(state.entries), mirror.created, complete, store.name, mirror.unreadable)
 
 
 def _mark(state: State, attempts: Sequence[Attempt]) -> dict[str, object]:
