@@ -10,6 +10,7 @@ from reflowbench.core.data.images import ImageSet
 from reflowbench.core.evaluations import METRICS_FILE, SAMPLES_FILE
 from reflowbench.core.networks.model import load_facts, load_model
 from reflowbench.core.params import EvaluateParams
+from reflowbench.core.resume import Resumable, open_workspace
 from reflowbench.core.stage import drive, run_stage, set_threads
 from reflowbench.metrics.evaluate import Evaluation
 from reflowbench.metrics.features.classifier import load
@@ -29,20 +30,21 @@ def main(args: argparse.Namespace) -> None:
     networks = load_networks(params, classifier, data.shape)
     velocity, _, _ = load_model(args.model)
     evaluation = Evaluation(velocity, data, heldout, Reference(data, networks, classifier, params), params, args.seed)
-    drive(evaluation, "evaluate")
-    real = floor(data, heldout, networks, classifier, params) if args.floor else []
-    result = {
-        "measurements": [asdict(m) for m in [*evaluation.measurements, *real]],
-        "left_out": evaluation.left_out,
-        "spectrum": evaluation.spectrum,
-        "real_spectrum": real_spectrum(data) if args.floor else [],
-        "training": load_facts(args.model),
-        "classifier_accuracy": accuracy,
-    }
-    with atomic(args.out) as temporary:
-        temporary.mkdir()
-        write_json(temporary / METRICS_FILE, result)
-        write_tensors(temporary / SAMPLES_FILE, evaluation.samples, {"shape": list(data.shape)})
+    with open_workspace(args, params) as workspace:
+        drive(Resumable(evaluation, workspace), "evaluate")
+        real = floor(data, heldout, networks, classifier, params) if args.floor else []
+        result = {
+            "measurements": [asdict(m) for m in [*evaluation.measurements, *real]],
+            "left_out": evaluation.left_out,
+            "spectrum": evaluation.spectrum,
+            "real_spectrum": real_spectrum(data) if args.floor else [],
+            "training": load_facts(args.model),
+            "classifier_accuracy": accuracy,
+        }
+        with atomic(args.out) as temporary:
+            temporary.mkdir()
+            write_json(temporary / METRICS_FILE, result)
+            write_tensors(temporary / SAMPLES_FILE, evaluation.samples, {"shape": list(data.shape)})
 
 
 PARSER = argparse.ArgumentParser(description=__doc__)

@@ -1,16 +1,15 @@
 """generate_pairs: synthetic pairs of a round, from the weights that the round starts from."""
 
 import argparse
-import math
 from pathlib import Path
 
 from reflowbench.core.config import load_group
-from reflowbench.core.flow.blocks import BLOCK
 from reflowbench.core.networks.model import load_model
 from reflowbench.core.params import PairsParams
-from reflowbench.core.stage import progress, run_stage, set_threads
+from reflowbench.core.resume import Resumable, open_workspace, publish
+from reflowbench.core.stage import drive, run_stage, set_threads
 from reflowbench.pairs.generate import synthetic_pairs
-from reflowbench.pairs.store import write_pairs
+from reflowbench.pairs.store import PairWriter
 
 GROUPS = (PairsParams,)
 
@@ -21,7 +20,10 @@ def main(args: argparse.Namespace) -> None:
     params = load_group(PairsParams, args.params, args.chain)
     network, _, dim = load_model(args.model)
     manifest, blocks = synthetic_pairs(network, params, args.seed, args.round, dim)
-    write_pairs(args.out, manifest, progress(blocks, "pairs", math.ceil(params.n / BLOCK)))
+    with open_workspace(args, params) as workspace:
+        made = workspace.part("pairs")
+        drive(Resumable(PairWriter(made, manifest, blocks), workspace), "pairs")
+        publish(made, args.out)
 
 
 PARSER = argparse.ArgumentParser(description=__doc__)

@@ -4,10 +4,10 @@ import argparse
 from pathlib import Path
 
 from reflowbench.core.config import load_group, load_params
-from reflowbench.core.data.sources import load_images
 from reflowbench.core.params import DataParams
 from reflowbench.core.stage import run_stage
 from reflowbench.couplings.shared import registry
+from reflowbench.sources.load import load_images
 
 GROUPS = (DataParams,)
 

@@ -1,17 +1,16 @@
 """rca_regenerate: the noise of every real image, by the reversed flow of the round's starting weights."""
 
 import argparse
-import math
 from pathlib import Path
 
 from reflowbench.core.config import load_group
 from reflowbench.core.data.images import ImageSet
-from reflowbench.core.flow.blocks import BLOCK
 from reflowbench.core.networks.model import load_model
 from reflowbench.core.params import PairsParams
-from reflowbench.core.stage import progress, run_stage, set_threads
+from reflowbench.core.resume import Resumable, open_workspace, publish
+from reflowbench.core.stage import drive, run_stage, set_threads
 from reflowbench.pairs.generate import inverted_pairs
-from reflowbench.pairs.store import write_pairs
+from reflowbench.pairs.store import PairWriter
 
 GROUPS = (PairsParams,)
 
@@ -23,7 +22,10 @@ def main(args: argparse.Namespace) -> None:
     data = ImageSet.load(args.data)
     network, _, _ = load_model(args.model)
     manifest, blocks = inverted_pairs(network, data.images, params, args.seed, args.round)
-    write_pairs(args.out, manifest, progress(blocks, "inversion", math.ceil(len(data) / BLOCK)))
+    with open_workspace(args, params) as workspace:
+        made = workspace.part("pairs")
+        drive(Resumable(PairWriter(made, manifest, blocks), workspace), "inversion")
+        publish(made, args.out)
 
 
 PARSER = argparse.ArgumentParser(description=__doc__)

@@ -2,15 +2,23 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
-from reflowbench.core.artifacts import atomic, scratch_folder
 from reflowbench.core.config import load_group
-from reflowbench.core.params import EvaluateParams, GridParams, MonitorParams, PairsParams, RoundParams
+from reflowbench.core.params import (
+    EvaluateParams,
+    GridParams,
+    GuardParams,
+    MonitorParams,
+    PairsParams,
+    RoundParams,
+)
+from reflowbench.core.resume import open_workspace, publish
 from reflowbench.core.stage import run_stage
 from reflowbench.couplings.shared import registry
 from stages import evaluate, generate_pairs, rca_regenerate, train_round
 
-GROUPS = (GridParams, RoundParams, PairsParams, EvaluateParams, MonitorParams)
+GROUPS = (GridParams, RoundParams, GuardParams, PairsParams, EvaluateParams, MonitorParams)
 
 
 def run_seed(args: argparse.Namespace, seed: int, work: Path, out: Path) -> None:
@@ -23,23 +31,33 @@ def run_seed(args: argparse.Namespace, seed: int, work: Path, out: Path) -> None
         common = vars(args) | {"seed": seed, "round": k, "model": model, "start": model, "floor": False, "plots": None}
         common |= {"synthetic": None, "inverted": None}
         if "generate_pairs" in stages:
-            common["synthetic"] = folder / "synthetic"
-            generate_pairs.main(argparse.Namespace(**common | {"out": common["synthetic"]}))
+            common["synthetic"] = _made(generate_pairs, common, folder / "synthetic")
         if "rca_regenerate" in stages:
-            common["inverted"] = folder / "inverted"
-            rca_regenerate.main(argparse.Namespace(**common | {"out": common["inverted"]}))
-        train_round.main(argparse.Namespace(**common | {"out": folder / "model"}))
-        model = folder / "model"
+            common["inverted"] = _made(rca_regenerate, common, folder / "inverted")
+        model = _made(train_round, common, folder / "model")
         if k in grid.ks:
-            evaluate.main(argparse.Namespace(**common | {"model": model, "out": out / f"s{seed}" / f"k{k}"}))
+            _made(evaluate, common | {"model": model}, out / f"s{seed}" / f"k{k}")
+
+
+def _made(stage: Any, arguments: dict[str, Any], out: Path) -> Path:
+    """Run a stage, unless a run that was killed has made its output: outputs are there whole or not at all."""
+    if not out.exists():
+        stage.main(argparse.Namespace(**arguments | {"out": out}))
+    return out
 
 
 def main(args: argparse.Namespace) -> None:
     """Run every seed."""
-    with scratch_folder() as work, atomic(args.out) as temporary:
-        temporary.mkdir()
-        for seed in load_group(GridParams, args.params).seeds:
-            run_seed(args, seed, work, temporary)
+    grid = load_group(GridParams, args.params)
+    own = registry.load_method_params(args.method, args.chain, args.params)
+    groups = (load_group(EvaluateParams, args.params), load_group(GuardParams, args.params), own)
+    rounds = (load_group(RoundParams, args.params, args.chain), load_group(PairsParams, args.params, args.chain))
+    cells = (grid.seeds, grid.rounds, grid.ks)
+    with open_workspace(argparse.Namespace(**vars(args), cells=cells), *groups, *rounds) as workspace:
+        work, out = workspace.part("chain"), workspace.part("evaluations")
+        for seed in grid.seeds:
+            run_seed(args, seed, work, out)
+        publish(out, args.out)
 
 
 PARSER = argparse.ArgumentParser(description=__doc__)

@@ -33,7 +33,7 @@ def main(args: argparse.Namespace) -> None:
         )
     write_text(args.out / "results.csv", to_csv(table))
     results = Results(read_table(args.out / "results.csv"))  # the numbers as every reader of the table sees them
-    write_json(args.out / "summary.json", summarize(results, profile))
+    write_json(args.out / "summary.json", summarize(results, profile), seal=False)
     tables = {
         "fd_by_round": fd_by_round(results),
         "aspects": aspects(results),

@@ -7,7 +7,8 @@ from reflowbench.core.config import load_group
 from reflowbench.core.data.images import ImageSet
 from reflowbench.core.networks import registry
 from reflowbench.core.networks.model import save_model
-from reflowbench.core.params import BaseParams, MonitorParams, NetworkParams
+from reflowbench.core.params import BaseParams, GuardParams, MonitorParams, NetworkParams
+from reflowbench.core.resume import Resumable, open_workspace
 from reflowbench.core.stage import drive, run_stage, set_threads
 from reflowbench.couplings.ot import Ot, OtParams
 from reflowbench.couplings.shared.base import Coupling, Inputs
@@ -16,23 +17,26 @@ from reflowbench.training.journal import Journal
 from reflowbench.training.loop import Trainer
 from reflowbench.training.monitor import Monitor
 
-GROUPS = (NetworkParams, BaseParams, MonitorParams)
+GROUPS = (NetworkParams, BaseParams, GuardParams, MonitorParams)
 
 
 def main(args: argparse.Namespace) -> None:
     """Train from scratch and write the EMA weights."""
     set_threads()
     network_params, params = load_group(NetworkParams, args.params), load_group(BaseParams, args.params)
+    guard = load_group(GuardParams, args.params)
+    monitor = [load_group(MonitorParams, args.params)] if args.plots else []
     data = ImageSet.load(args.data)
     network = registry.build(network_params, data.dim, args.seed)
     inputs = Inputs(args.seed, 0, params.batch, params.steps, data)
     coupling: Coupling = Independent(inputs)
     if args.coupling == "ot":
         coupling = Ot(OtParams(assignment="semidiscrete", noises=1, chunk=0, potential=params.potential), inputs)
-    trainer = Trainer(network, coupling, params, args.seed, round_=0, path="base")
-    looks = (data, load_group(MonitorParams, args.params), args.seed, args.plots) if args.plots else None
-    drive(Journal(Monitor(trainer, *looks) if looks else trainer, args.plots), f"base seed {args.seed}")
-    save_model(args.out, trainer.ema, network_params, data.dim, trainer.facts(), coupling.carry)
+    trainer = Trainer(network, coupling, params, args.seed, round_=0, path="base", guard=guard)
+    run = Monitor(trainer, data, monitor[0], args.seed, args.plots) if monitor else trainer
+    with open_workspace(args, network_params, params, guard, *monitor) as workspace:
+        drive(Journal(Resumable(run, workspace), args.plots), f"base seed {args.seed}")
+        save_model(args.out, trainer.ema, network_params, data.dim, trainer.facts(), coupling.carry)
 
 
 PARSER = argparse.ArgumentParser(description=__doc__)

@@ -6,6 +6,7 @@ from pathlib import Path
 from reflowbench.core.config import load_group
 from reflowbench.core.data.images import ImageSet
 from reflowbench.core.params import FeaturesParams
+from reflowbench.core.resume import Resumable, open_workspace
 from reflowbench.core.stage import drive, run_stage, set_threads
 from reflowbench.metrics.features import classifier
 
@@ -18,9 +19,10 @@ def main(args: argparse.Namespace) -> None:
     params = load_group(FeaturesParams, args.params)
     data = ImageSet.load(args.data)
     training = classifier.ClassifierTraining(data, params)
-    drive(training, "features")
-    accuracy = training.accuracy(ImageSet.load(args.heldout))
-    classifier.save(args.out, training.network, data, params, accuracy)
+    with open_workspace(args, params) as workspace:
+        drive(Resumable(training, workspace), "features")
+        accuracy = training.accuracy(ImageSet.load(args.heldout))
+        classifier.save(args.out, training.network, data, params, accuracy)
     print(f"accuracy on held-out images: {accuracy:.4f}")
 
 

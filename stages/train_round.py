@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
-from reflowbench.core.artifacts import scratch_folder
 from reflowbench.core.config import load_group
 from reflowbench.core.data.images import ImageSet
 from reflowbench.core.networks.model import carried, load_model, save_model
-from reflowbench.core.params import MonitorParams, PairsParams, RoundParams
+from reflowbench.core.params import GuardParams, MonitorParams, PairsParams, RoundParams
+from reflowbench.core.resume import Resumable, open_workspace
 from reflowbench.core.stage import drive, run_stage, set_threads
 from reflowbench.couplings.shared import registry
 from reflowbench.couplings.shared.base import Inputs, Spent
@@ -16,7 +16,7 @@ from reflowbench.training.journal import Journal
 from reflowbench.training.loop import Trainer
 from reflowbench.training.monitor import Monitor
 
-GROUPS = (RoundParams, PairsParams, MonitorParams)
+GROUPS = (RoundParams, GuardParams, PairsParams, MonitorParams)
 
 
 def main(args: argparse.Namespace) -> None:
@@ -24,28 +24,29 @@ def main(args: argparse.Namespace) -> None:
     set_threads()
     method = registry.load(args.method)
     data, params = ImageSet.load(args.data), load_group(RoundParams, args.params, args.chain)
+    own, guard = registry.load_method_params(args.method, args.chain, args.params), load_group(GuardParams, args.params)
+    pairs = [load_group(PairsParams, args.params, args.chain)] if method.regenerates else []
+    monitor = [load_group(MonitorParams, args.params)] if args.plots else []
     network, network_params, dim = load_model(args.start)
     stored = {half.manifest.kind: half for half in map(StoredHalf, filter(None, (args.synthetic, args.inverted)))}
-    with scratch_folder() as scratch:
+    with open_workspace(args, params, own, guard, *pairs, *monitor) as workspace:
         inputs = Inputs(
             seed=args.seed,
             round=args.round,
             batch=params.batch,
             steps=params.steps,
             images=data,
-            pairs=load_group(PairsParams, args.params, args.chain) if method.regenerates else None,
+            pairs=pairs[0] if pairs else None,
             synthetic=stored.get("synthetic"),
             inverted=stored.get("inverted"),
             carried=carried(args.start),
-            scratch=scratch,
+            scratch=workspace.part("rebuilt"),
         )
-        coupling = method.coupling(registry.load_method_params(args.method, args.chain, args.params), inputs)
-        trainer = Trainer(network, coupling, params, args.seed, args.round, path="round")
-        looks = (data, load_group(MonitorParams, args.params), args.seed, args.plots) if args.plots else None
-        drive(
-            Journal(Monitor(trainer, *looks) if looks else trainer, args.plots),
-            f"{args.chain or args.method} seed {args.seed} round {args.round}",
-        )
+        coupling = method.coupling(own, inputs)
+        trainer = Trainer(network, coupling, params, args.seed, args.round, path="round", guard=guard)
+        run = Monitor(trainer, data, monitor[0], args.seed, args.plots) if monitor else trainer
+        label = f"{args.chain or args.method} seed {args.seed} round {args.round}"
+        drive(Journal(Resumable(run, workspace), args.plots), label)
         cost = {kind: h.manifest.evaluations for kind, h in stored.items() if kind not in coupling.unused}
         facts = trainer.facts(Spent(cost.get("synthetic", 0), cost.get("inverted", 0)))
         save_model(args.out, trainer.ema, network_params, dim, facts, coupling.carry)

@@ -1,5 +1,3 @@
-import json
-
 import pytest
 import torch
 
@@ -22,7 +20,7 @@ def test_a_truncated_file_is_named_with_the_remedy(tmp_path, keep):
     path = tmp_path / "x.safetensors"
     write_tensors(path, {"a": torch.ones(100)})
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(ReflowbenchError, match=r"x.safetensors: damaged.*delete it and run `dvc repro`"):
+    with pytest.raises(ReflowbenchError, match=r"x.safetensors: damaged.*; run `reflowbench verify --repair`, then"):
         read_tensors(path)
 
 
@@ -46,7 +44,7 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path):
     with pytest.raises(RuntimeError), atomic(path) as temporary:
         temporary.write_text("half")
         raise RuntimeError
-    assert json.loads(path.read_text()) == {"a": 1}
+    assert read_json(path) == {"a": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
 
 

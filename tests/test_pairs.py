@@ -52,8 +52,8 @@ def test_the_cost_is_counted(network, images):
 @pytest.mark.parametrize("shard_rows", [1, 7, 10, 64])
 def test_shards_are_one_sequence_of_rows(tmp_path, shard_rows):
     rows = torch.randn(23, 4)
-    manifest = Manifest("synthetic", 0, 1, 23, 4, 0)
-    write_pairs(tmp_path / "p", manifest, rows.split(5), shard_rows)
+    manifest = Manifest("inverted", 0, 1, 23, 4, 0)
+    write_pairs(tmp_path / "p", manifest, lambda start: rows[start:].split(5), shard_rows)
     half = StoredHalf(tmp_path / "p")
     index = torch.tensor([22, 0, 7, 7, 13])
     assert torch.equal(half.rows(index), rows[index])
@@ -62,14 +62,16 @@ def test_shards_are_one_sequence_of_rows(tmp_path, shard_rows):
 
 @pytest.mark.parametrize("damage", ["cut", "gone", "shorter"])
 def test_a_damaged_shard_is_named(tmp_path, damage):
-    write_pairs(tmp_path / "p", Manifest("synthetic", 0, 1, 20, 4, 0), [torch.randn(20, 4)], shard_rows=10)
+    write_pairs(tmp_path / "p", Manifest("inverted", 0, 1, 20, 4, 0), lambda start: [torch.randn(20, 4)], shard_rows=10)
     shard = tmp_path / "p" / "shard-00001.safetensors"
     if damage == "cut":
         shard.write_bytes(shard.read_bytes()[:-20])
     elif damage == "gone":
         shard.unlink()
     else:
-        write_pairs(tmp_path / "q", Manifest("synthetic", 0, 1, 15, 4, 0), [torch.randn(15, 4)], shard_rows=10)
+        write_pairs(
+            tmp_path / "q", Manifest("inverted", 0, 1, 15, 4, 0), lambda start: [torch.randn(15, 4)], shard_rows=10
+        )
         shard.write_bytes((tmp_path / "q" / "shard-00001.safetensors").read_bytes())
     with pytest.raises(ReflowbenchError, match=r"shard-00001.safetensors: .*dvc repro"):
         StoredHalf(tmp_path / "p")
@@ -78,10 +80,10 @@ def test_a_damaged_shard_is_named(tmp_path, damage):
 def test_a_diverged_flow_writes_nothing(tmp_path):
     blocks = [torch.ones(5, 2), torch.full((5, 2), float("nan"))]
     with pytest.raises(ReflowbenchError, match="non-finite values while making synthetic pairs of round 1"):
-        write_pairs(tmp_path / "p", Manifest("synthetic", 0, 1, 10, 2, 0), blocks)
+        write_pairs(tmp_path / "p", Manifest("synthetic", 0, 1, 10, 2, 0), lambda start: blocks)
     assert not list(tmp_path.iterdir())
 
 
 def test_missing_rows_are_noticed(tmp_path):
-    with pytest.raises(ReflowbenchError, match="5 pairs were made where 10 were asked for"):
-        write_pairs(tmp_path / "p", Manifest("synthetic", 0, 1, 10, 2, 0), [torch.ones(5, 2)])
+    with pytest.raises(ReflowbenchError, match="5 synthetic pairs were made where 10 were asked for"):
+        write_pairs(tmp_path / "p", Manifest("synthetic", 0, 1, 10, 2, 0), lambda start: [torch.ones(5, 2)])

@@ -83,7 +83,7 @@ def test_scripts_read_only_the_groups_they_name():
         script = importlib.import_module(f"stages.{path.stem}")
         assert loaded(path) == {kind.__name__ for kind in script.GROUPS}, path.name
         called, text = [name for name, _ in calls(path)], ast.unparse(tree_of(path))
-        assert ("registry.load_method_params" in called) == (path.stem == "train_round")
+        assert ("registry.load_method_params" in called) == (path.stem in ("train_round", "run_chain"))
         assert ("registry.load_theory_params" in called) == (path.stem == "theory_gaussian")
         assert all(ast.unparse(call.args[1]) == "args.params" for name, call in calls(path) if name == "load_group")
         keys = set(getattr(script, "KEYS", ()))
@@ -107,7 +107,7 @@ def test_a_chains_scripts_are_given_its_name():
     for path in (ROOT / "stages").glob("[a-z]*.py"):
         for name, call in calls(path):
             arguments = [ast.unparse(argument) for argument in call.args]
-            takes = path.stem in ("train_round", "generate_pairs", "rca_regenerate")
+            takes = path.stem in ("train_round", "generate_pairs", "rca_regenerate", "run_chain")
             if name == "load_group" and arguments[0] in ("RoundParams", "PairsParams"):
                 assert (arguments[2:] == ["args.chain"]) == takes, path
             if name == "registry.load_method_params":

@@ -9,6 +9,7 @@ import sys
 import pytest
 import yaml
 
+from reflowbench.core.artifacts import read_json
 from tests.conftest import ROOT
 from tests.pipeline.project import TINY_STAGES, Project
 
@@ -128,8 +129,8 @@ def test_a_studys_chain_gives_the_pipelines_own_numbers(project):
     found = {}
     for chain in ("same", "other"):
         project.run(*command, "--chain", chain, "--out", f"made/{chain}")
-        found[chain] = json.loads(project.read(f"made/{chain}/s0/k1/metrics.json"))
-    assert found["same"] == json.loads(project.read("runs/evaluations/rca/s0/k1/metrics.json"))
+        found[chain] = read_json(project.folder / f"made/{chain}/s0/k1/metrics.json")
+    assert found["same"] == read_json(project.folder / "runs/evaluations/rca/s0/k1/metrics.json")
     assert found["other"] != found["same"]
     shutil.rmtree(project.folder / "made")
     study.unlink()

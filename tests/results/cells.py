@@ -1,6 +1,5 @@
 """Evaluations of made-up models: as files, like those of the stage `evaluate`, and as a table."""
 
-import json
 from dataclasses import asdict
 
 import pandas as pd
@@ -73,7 +72,7 @@ def write_cell(folder, method, seed, k, fd, training):
         "training": training,
         "classifier_accuracy": 0.9,
     }
-    (path / METRICS_FILE).write_text(json.dumps(cell))
+    write_json(path / METRICS_FILE, cell)
     images = torch.full((4, 4), -1.0 + 0.5 * k)
     write_tensors(path / SAMPLES_FILE, {"euler_50": images}, {"shape": [1, 2, 2]})
 

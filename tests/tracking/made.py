@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 import yaml
 
-from reflowbench.core.artifacts import content_hash, write_tensors
+from reflowbench.core.artifacts import content_hash, write_json, write_tensors
 from reflowbench.tracking.store import Store, set_environment
 
 METHODS = ("reflow", "rca")
@@ -66,7 +66,7 @@ def write_evaluation(workspace, table, method, seed, k):
     measured = [{name: row[name] for name in COLUMNS[4:]} for row in own if row["metric"] not in facts]
     accuracy = facts.pop("classifier_accuracy", 0.9375)
     content = {"measurements": measured, "training": facts, "classifier_accuracy": accuracy}
-    (folder / "metrics.json").write_text(json.dumps(content))
+    write_json(folder / "metrics.json", content)
     tensors = {"euler_1": torch.zeros(4, 16)}
     write_tensors(folder / "samples.safetensors", tensors, {"shape": [1, 4, 4]})
 

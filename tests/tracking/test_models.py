@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from reflowbench.core.artifacts import read_json
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.networks.model import save_model
 from reflowbench.gallery.draw import samples
@@ -152,7 +153,7 @@ def test_files_hold_no_pickle_no_place_of_this_machine_and_nothing_of_the_next_r
     places = [str(place).encode() for place in (ROOT, Path.home(), tempfile.gettempdir(), sys.prefix)]
     made = [folder / name for name in names if not name.startswith("code/")]
     assert not [path for path in made if any(place in path.read_bytes() for place in places)]
-    assert json.loads((folder / "artifacts/data.json").read_text()) == {
+    assert read_json(folder / "artifacts/data.json") == {
         "shape": [1, 4, 4],
         "levels": 17,
         "dequantized": True,

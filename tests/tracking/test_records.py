@@ -1,9 +1,8 @@
 """What is logged, as plain values."""
 
-import json
-
 import pytest
 
+from reflowbench.core.artifacts import write_json
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.results import table
 from reflowbench.tracking import records
@@ -38,14 +37,14 @@ def test_an_evaluation_is_rounded_as_results_csv_is(tmp_path):
     """Nine digits there, all digits in what the stage wrote."""
     measurement = {"solver": "", "nfe": 0, "features": "", "n_samples": 0, "metric": "m", "error": None, "missing": ""}
     content = {"measurements": [measurement | {"value": 100 / 3}], "training": {}, "classifier_accuracy": 1}
-    (tmp_path / "metrics.json").write_text(json.dumps(content))
+    write_json(tmp_path / "metrics.json", content)
     values = [row.value for row in records.read_evaluation(tmp_path / "metrics.json", "p", "rca", 0, 1)]
     assert values == [33.3333333, 1.0]
 
 
-@pytest.mark.parametrize("text", ["{}", "[]", '{"measurements": [1], "training": {}, "classifier_accuracy": 1}', "{"])
-def test_damaged_evaluation(tmp_path, text):
-    (tmp_path / "metrics.json").write_text(text)
+@pytest.mark.parametrize("content", [{}, {"measurements": [1], "training": {}, "classifier_accuracy": 1}, "{"])
+def test_damaged_evaluation(tmp_path, content):
+    write_json(tmp_path / "metrics.json", content, seal=content != "{")
     with pytest.raises(ReflowbenchError, match=r"metrics\.json.*dvc repro"):
         records.read_evaluation(tmp_path / "metrics.json", "p", "rca", 0, 1)
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from reflowbench.core.artifacts import write_json
 from reflowbench.core.data.png import read_png
 from reflowbench.tracking.lock import read_lock, stage_hash, state_hash
 from reflowbench.tracking.sync import sync, sync_if_changed
@@ -272,7 +273,7 @@ def test_a_missing_value_is_no_metric_and_null_with_its_reason_in_the_table(work
 
 def test_numbers_of_another_version_wait_and_the_rest_is_mirrored(workspace):
     folder = workspace / "runs/evaluations/rca/s1/k1"
-    (folder / "metrics.json").write_text('{"values": []}')
+    write_json(folder / "metrics.json", {"values": []})
     write_lock(workspace, entries(workspace))
     result = sync()
     assert not result.complete and "1 stages were written by another version" in str(result)

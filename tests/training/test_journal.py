@@ -9,12 +9,14 @@ import pytest
 from reflowbench.core import sidecar
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.training import journal
+from reflowbench.training.guard import Step
 from reflowbench.training.journal import Journal
-from reflowbench.training.loop import Step
 
 
 class Run:
     """A training of so many steps, which may fail at one."""
+
+    done = 0
 
     def __init__(self, steps, fails_at=None, error=None):
         self.steps, self.fails_at, self.error = steps, fails_at, error

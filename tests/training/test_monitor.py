@@ -15,7 +15,8 @@ from reflowbench.core.params import MonitorParams
 from reflowbench.core.randomness import noise
 from reflowbench.couplings.shared.base import Coupling
 from reflowbench.couplings.shared.independent import Independent
-from reflowbench.training.loop import Step, Trainer
+from reflowbench.training.guard import Step
+from reflowbench.training.loop import Trainer
 from reflowbench.training.monitor import CURVES, SAMPLES, Monitor
 from tests.conftest import NETWORK, round_params
 from tests.couplings.methods import make
@@ -34,13 +35,13 @@ class Still:
     """A run of a model that stays as it is; the loss of step i is i, the gradient's norm its square."""
 
     def __init__(self, velocity, steps=4):
-        self.ema, self.steps = velocity, steps
+        self.ema, self.steps = velocity, [Step(i, float(i), float(i * i), 0.1) for i in range(steps)]
 
     def __len__(self):
-        return self.steps
+        return len(self.steps)
 
     def __iter__(self):
-        return (Step(i, float(i), float(i * i), 0.1) for i in range(self.steps))
+        return iter(self.steps)
 
 
 def curves(folder):

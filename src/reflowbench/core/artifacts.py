@@ -7,9 +7,12 @@ DVC stop early and what "reproduced" means.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
+import mmap
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -17,11 +20,40 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reflowbench.core.errors import ReflowbenchError
+from reflowbench.core.seal import BLANK, KEY, check_seal, sealed
 
 if TYPE_CHECKING:
     import torch
 
 SCRATCH = Path(".scratch")
+
+
+REMEDIES = {
+    errno.ENOSPC: "free some space on this disk",
+    errno.EDQUOT: "free some of your quota on this disk",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.EROFS: "this file system is mounted read-only: mount it writable, or work in another folder",
+    errno.EACCES: "give yourself the permission to write there",
+    errno.EPERM: "give yourself the permission to write there",
+    errno.EIO: "check this disk: it failed",
+}
+"""What helps where a file cannot be written, by error number. Other errors are bugs and keep their traceback."""
+DAMAGED = "run `reflowbench verify --repair`, then `dvc repro`"
+"""Deleting a damaged file is not enough: DVC would bring it back from its cache, where it may be damaged too."""
+
+
+def unwritable(path: Path, error: OSError) -> ReflowbenchError:
+    """Say that a file cannot be written, and what to do.
+
+    Args:
+        path: The file.
+        error: Why; its number is in REMEDIES.
+
+    Returns:
+        The error to raise.
+    """
+    why = f"{path}: cannot be written ({os.strerror(error.errno or 0)}); outputs that were there are as before"
+    return ReflowbenchError(f"{why}: {REMEDIES[error.errno or 0]}, then run `dvc repro` again")
 
 
 @contextlib.contextmanager
@@ -33,25 +65,78 @@ def atomic(path: Path) -> Iterator[Path]:
 
     Yields:
         The temporary path, which does not exist yet. A file or a folder may be made there.
+
+    Raises:
+        ReflowbenchError: If the disk is full or the place is not writable.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    old = path.with_name(f".{path.name}.{os.getpid()}.old.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
+        if path.is_dir():  # a folder cannot be renamed over another one
+            path.replace(old)
+        temporary.replace(path)
+    except OSError as error:
+        if error.errno not in REMEDIES:
+            raise
+        raise unwritable(Path(error.filename or path), error) from error
+    finally:
+        for draft in (temporary, old):
+            _remove(draft)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, a folder or nothing. What is in the way of that is left: it is a draft, and named so."""
+    with contextlib.suppress(OSError):
         if path.is_dir():
             shutil.rmtree(path)
-        temporary.replace(path)
-    finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        temporary.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+
+
+def remove_drafts(path: Path) -> None:
+    """Remove what killed processes left half-written beside an output or directly in it; nothing else may write it.
+
+    Args:
+        path: The output, a file or a folder; it need not be there.
+    """
+    for folder, start in ((path.parent, f".{path.name}."), (path, ".")):
+        for draft in folder.iterdir() if folder.is_dir() else ():
+            if draft.name.startswith(start) and draft.name.endswith(".tmp"):
+                _remove(draft)
+
+
+def require_space(folder: Path, size: int, what: str) -> None:
+    """Refuse to begin what would fill the disk after hours of work.
+
+    Args:
+        folder: Where it will be written; it need not be there.
+        size: Bytes that will be written.
+        what: What they are, for the message.
+
+    Raises:
+        ReflowbenchError: If less is free.
+    """
+    there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(there).free
+    if free < size:
+        raise ReflowbenchError(
+            f"{folder}: {what} take {size / 1e6:,.1f} MB and only {free / 1e6:,.1f} MB are free on this disk: free "
+            "some space, then run `dvc repro` again"
+        )
 
 
 @contextlib.contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A folder for what no output needs, removed afterwards."""
-    SCRATCH.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
+    """A folder for what no output needs, removed afterwards; and so are those of processes that were killed."""
+    import psutil
+
+    root, host = SCRATCH / "temporary", platform.node()
+    root.mkdir(parents=True, exist_ok=True)
+    for left in root.glob(f"{host} *"):
+        if not psutil.pid_exists(int(left.name.split()[1])):
+            _remove(left)
+    with tempfile.TemporaryDirectory(dir=root, prefix=f"{host} {os.getpid()} ") as folder:
         yield Path(folder)
 
 
@@ -61,43 +146,74 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON with sorted keys; NaN and infinity are refused."""
-    write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+def write_json(path: Path, value: Any, *, seal: bool = True) -> None:
+    """Write JSON with sorted keys; NaN and infinity are refused.
+
+    Args:
+        path: The file.
+        value: A mapping; anything that JSON has if it is not sealed.
+        seal: Whether to add a checksum. Not for what other programs read key by key, such as DVC's metrics.
+    """
+    content = {**value, KEY: BLANK} if seal else value
+    text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    if not seal:
+        write_text(path, text)
+        return
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        file.writelines(sealed(text.encode()))
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
+def read_json(path: Path, *, seal: bool = True) -> Any:
+    """Read a JSON file written by `write_json`.
+
+    Args:
+        path: The file.
+        seal: Whether it has a checksum, which is compared.
 
     Raises:
         ReflowbenchError: If the file is missing or damaged.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        data = path.read_bytes()
+        if seal:
+            check_seal(data, len(data))
+        value = json.loads(data.decode("utf-8"))
+        return _without_seal(value) if seal else value
     except FileNotFoundError:
         raise ReflowbenchError(f"{path}: no such file; `dvc repro` makes it") from None
-    except ValueError as error:
-        raise ReflowbenchError(f"{path}: damaged JSON ({error}); delete it and run `dvc repro`") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ReflowbenchError(f"{path}: damaged JSON ({error}); {DAMAGED}") from None
+
+
+def _without_seal(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict) or KEY not in value:
+        raise ValueError("not a mapping with a checksum")
+    return {name: content for name, content in value.items() if name != KEY}
 
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, Any] | None = None) -> None:
-    """Write tensors as safetensors.
+    """Write tensors as safetensors with a checksum.
 
     Args:
         path: The file.
         tensors: Named tensors of any shape.
         metadata: JSON-serialisable facts, stored in the file's header.
+
+    Raises:
+        ReflowbenchError: If the disk is too small or not writable.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     # One header entry only: safetensors does not keep the order of several.
-    header = {"reflowbench": json.dumps(dict(metadata or {}), sort_keys=True)}
-    with atomic(path) as temporary:
-        save_file({name: tensors[name].detach().contiguous().cpu() for name in sorted(tensors)}, temporary, header)
+    header = {"reflowbench": json.dumps({**(metadata or {}), KEY: BLANK}, sort_keys=True)}
+    data = save({name: tensors[name].detach().contiguous().cpu() for name in sorted(tensors)}, header)
+    require_space(path.parent, len(data), "tensors")
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        file.writelines(sealed(data))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Read a safetensors file, memory-mapped.
+    """Read a safetensors file, memory-mapped, once its checksum is found right (about a second per GB).
 
     Args:
         path: The file.
@@ -106,20 +222,24 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         The tensors, and the metadata given to `write_tensors`.
 
     Raises:
-        ReflowbenchError: If the file is missing, truncated or not safetensors.
+        ReflowbenchError: If the file is missing, damaged in any bit, or not written by `write_tensors`.
     """
     from safetensors import SafetensorError, safe_open
 
     try:
+        with (
+            path.open("rb") as raw,
+            mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as data,
+            memoryview(data) as view,
+        ):
+            check_seal(view, min(len(data), 8 + int.from_bytes(data[:8], "little")))
         with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(header["reflowbench"])  # noqa: SIM118
+            facts = _without_seal(json.loads((file.metadata() or {})["reflowbench"]))
+            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
     except FileNotFoundError:
         raise ReflowbenchError(f"{path}: no such file; `dvc repro` makes it") from None
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise ReflowbenchError(
-            f"{path}: damaged or not written by reflowbench ({error}); delete it and run `dvc repro`"
-        ) from None
+    except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
+        raise ReflowbenchError(f"{path}: damaged, or not written by reflowbench ({error}); {DAMAGED}") from None
 
 
 def content_hash(path: Path) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, NoReturn, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -21,20 +21,96 @@ PARAMS_FILE = Path("params.yaml")
 
 GroupT = TypeVar("GroupT", bound=Group)
 
+_DEPTH = 32
+_INT64 = 2**63
+_SHOWN = 200
+_FAULTS = 20
+
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2 floats: PyYAML reads `1e-05`, as DVC writes it, as a string."""
+    """Plain YAML 1.2, as DVC reads it; what is wrong is named by its key.
+
+    By itself PyYAML reads YAML 1.1, in which `010` is 8, `1:30` is 90 and `yes` is true, where DVC hands other values
+    to stages. Here all that the two read differently stays text, which no number and no switch accepts.
+    """
+
+    def __init__(self, text: str, source: str) -> None:
+        super().__init__(text)
+        self._source = source
+        self._path: list[str] = []
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Compose one value, or the key of one (`index` is None), unless parameters do not need what is written."""
+        # A key that is not text has no name. It is refused once its mapping is read.
+        name = index if isinstance(index, int) else getattr(index, "value", None)
+        self._path.append(str(name) if isinstance(name, int | str) else "[key]")
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.AliasEvent):  # could expand without end, or into itself
+            self._refuse(event, f"*{event.anchor} stands for what is written elsewhere; write it out here")
+        elif event.tag is not None:
+            self._refuse(event, f"has the tag {event.tag}; write the value without it")
+        if len(self._path) > _DEPTH:
+            self._refuse(event, f"nested more than {_DEPTH} deep")
+        node = super().compose_node(parent, index)
+        if isinstance(node, yaml.MappingNode):
+            self._check_keys(node)
+        elif isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:int":
+            digits = node.value.replace("_", "")
+            if len(digits) > len(str(_INT64)) + 1 or not -_INT64 <= int(digits) < _INT64:
+                self._refuse(node, f"= {node.value}: want a number between -2^63 and 2^63")
+        self._path.pop()
+        return node
+
+    def _check_keys(self, mapping: yaml.MappingNode) -> None:
+        lines: dict[str, int] = {}
+        for key, _ in mapping.value:
+            if key.tag != "tag:yaml.org,2002:str":
+                self._refuse(key, f"a key here is not text: {key.value if isinstance(key, yaml.ScalarNode) else '?'}")
+            if key.value in lines:  # PyYAML takes the last one
+                self._path.append(key.value)
+                self._refuse(key, f"given twice, in line {lines[key.value]} too; delete one of them")
+            lines[key.value] = _line(key)
+
+    def _refuse(self, where: yaml.Event | yaml.Node, what: str) -> NoReturn:
+        path = shortened(".".join(self._path[1:])) or "top level"
+        raise ReflowbenchError(f"{self._source}: {path} (line {_line(where)}): {shortened(what)}")
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9][0-9_]*)(?:\.[0-9_]*)?[eE][-+]?[0-9]+$"),
-    list("-+0123456789"),
-)
+def _line(where: yaml.Event | yaml.Node) -> int:
+    return int(where.start_mark.line) + 1  # type: ignore[union-attr]
+
+
+_Loader.yaml_implicit_resolvers = {}
+for _kind, _pattern, _first in (
+    ("null", r"^(?:~|null|Null|NULL|)$", [*"~nN", ""]),
+    ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", [*"tTfF"]),
+    ("int", r"^[-+]?(?:0|[1-9][0-9_]*)$", [*"-+0123456789"]),
+    (
+        "float",
+        r"^[-+]?(?:(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+"
+        r"|\.(?:inf|Inf|INF|nan|NaN|NAN))$",
+        [*"-+.0123456789"],
+    ),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(_pattern), _first)
+
+
+def shortened(text: str, length: int = _SHOWN) -> str:
+    """What was found in a file, as one line that a terminal can show.
+
+    Args:
+        text: Any text.
+        length: Characters of it that are enough to recognize it.
+
+    Returns:
+        The text, with escapes for what is not printable, and its beginning only if it is long.
+    """
+    cut = text if len(text) <= length else f"{text[:length]}..."
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in cut)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML mapping with YAML 1.2 floats.
+    """Read a YAML file of named values: text, numbers, true, false, null, lists and mappings.
 
     Args:
         path: The file.
@@ -43,14 +119,17 @@ def read_yaml(path: Path) -> dict[str, Any]:
         The mapping.
 
     Raises:
-        ReflowbenchError: If the file is missing, is not YAML, or is not a mapping.
+        ReflowbenchError: If the file cannot be read, is not YAML or not a mapping, names a value twice, or holds what
+            YAML has beyond these: aliases, tags, keys that are not text, numbers of more than 64 bits.
     """
     try:
-        value = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        value = _Loader(path.read_text(encoding="utf-8"), str(path)).get_single_data()
     except FileNotFoundError:
         raise ReflowbenchError(f"{path}: no such file; `reflowbench profile digits` writes params.yaml") from None
-    except yaml.YAMLError as error:
-        raise ReflowbenchError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
+    except OSError as error:
+        raise ReflowbenchError(f"{path}: cannot be read ({error.strerror}); want a parameter file") from None
+    except (yaml.YAMLError, ValueError, OverflowError) as error:  # not UTF-8; or escapes of characters there are not
+        raise ReflowbenchError(f"{path}: not valid YAML ({shortened(' '.join(str(error).split()))})") from None
     if not isinstance(value, dict):
         raise ReflowbenchError(f"{path}: want a mapping of parameter groups")
     return value
@@ -90,20 +169,22 @@ def parse(kind: type[GroupT], values: Any, prefix: str, source: str = str(PARAMS
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        faults = [_describe(kind, fault, prefix) for fault in error.errors()]
+        found = error.errors()
+        faults = [_describe(kind, fault, prefix) for fault in found[:_FAULTS]]
+        faults += [f"and {len(found) - _FAULTS} more"] if len(found) > _FAULTS else []
         raise ReflowbenchError("\n".join(f"{source}: {fault}" for fault in faults)) from None
 
 
 def _describe(kind: type[BaseModel], fault: Any, prefix: str) -> str:
     """Say one pydantic fault as `path = value: what is allowed`."""
-    path = prefix + ".".join(str(part) for part in fault["loc"])
+    path = shortened(prefix + ".".join(str(part) for part in fault["loc"]))
     if fault["type"] == "extra_forbidden":
         allowed = sorted(_parent(kind, fault["loc"][:-1]).model_fields)
         return f"{path}: unknown parameter; allowed here: {', '.join(allowed) or 'none'}"
     if fault["type"] == "missing":
         return f"{path}: missing; `reflowbench profile NAME` writes a complete params.yaml"
     message = fault["msg"].removeprefix("Value error, ")
-    return f"{path} = {fault['input']!r}: {message[:1].lower()}{message[1:]}"
+    return f"{path} = {shortened(repr(fault['input']))}: {shortened(message[:1].lower() + message[1:], 5 * _SHOWN)}"
 
 
 def _parent(kind: Any, location: tuple[Any, ...]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch.optim.adam import adam
@@ -29,6 +29,17 @@ class Adam:
         self._first = [torch.zeros_like(weight) for weight in weights]
         self._second = [torch.zeros_like(weight) for weight in weights]
         self._steps = [torch.zeros((), dtype=torch.float32, device=weight.device) for weight in weights]
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Moments and step counts, by name; the tensors are the optimizer's own."""
+        groups = {"first": self._first, "second": self._second, "steps": self._steps}
+        return {f"{name}.{i}": tensor for name, tensors in groups.items() for i, tensor in enumerate(tensors)}
+
+    @torch.no_grad()
+    def restore(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Take back what `state` returned, of weights of the same shapes."""
+        for name, tensor in self.state().items():
+            tensor.copy_(state[name])
 
     def zero_grad(self) -> None:
         """Drop the gradients."""

@@ -6,6 +6,8 @@ import multiprocessing
 import os
 import pickle
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import TypeVar
@@ -34,7 +36,7 @@ def in_parallel(work: Callable[[J], R], jobs: Sequence[J]) -> Iterator[R]:
     workers = min(threads() or os.cpu_count() or 1, len(jobs))
     # A forked process has torch at once; it may not use the parent's thread pool, and with one thread it does not.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(os.getpid(),)) as pool:
         try:
             yield from pool.map(work, jobs)
         except BaseException:
@@ -42,7 +44,15 @@ def in_parallel(work: Callable[[J], R], jobs: Sequence[J]) -> Iterator[R]:
             raise
 
 
-def _one_thread() -> None:
+def _begin(parent: int) -> None:
     import torch
 
     torch.set_num_threads(1)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """End when the process that asked for the work has been killed: nobody else would, and it would wait for ever."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)

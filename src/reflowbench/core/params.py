@@ -8,7 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from reflowbench.core.flow.schemes import NFE_PER_STEP, FixedSolver, Loss, TimeLaw
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]
+"""Becomes part of paths, names of stages and command lines."""
+FileName = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=4096)]
 PositiveInt = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -47,10 +49,22 @@ def check_whole_steps(nfe: list[int], solver: FixedSolver) -> None:
 class DataParams(Group):
     """Where the real images come from."""
 
-    source: Literal["digits"]
+    source: Literal["digits", "images"]
+    path: FileName | None = Field(default=None, description="of the source images: a folder, .zip or .tar of them")
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
+        default=None, description="checksum of these images; null gets an error that says it"
+    )
     n_images: PositiveInt | None = Field(description="use only the first n images (null: all)")
     heldout: Annotated[float, Field(gt=0, le=0.5)] = Field(description="share that no model is trained on")
     dequantize: bool = Field(description="spread each pixel uniformly over its grey level")
+
+    @model_validator(mode="after")
+    def _images_have_a_path(self) -> DataParams:
+        if self.source == "images" and not self.path:
+            raise ValueError("source is images: give data.path (a folder, .zip or .tar of images) and its data.sha256")
+        if self.source == "digits" and (self.path, self.sha256) != (None, None):
+            raise ValueError("source is digits, which has no path and no sha256: make both null")
+        return self
 
 
 class FeaturesParams(Group):
@@ -84,6 +98,17 @@ class OptimParams(Group):
     clip: Annotated[float, Field(gt=0)]
     loss: Loss
     times: TimeLaw = Field(description="law of t in the loss")
+
+
+class GuardParams(Group):
+    """What becomes of a training that diverges: it stops, or goes back and on at a lower learning rate."""
+
+    explosion: Annotated[float, Field(gt=1)] = Field(
+        description="a gradient norm is too large at so many times the median of the last 100"
+    )
+    restarts: Annotated[int, Field(ge=0)] = Field(description="how often to go back; 0: stop at once")
+    every: PositiveInt = Field(description="steps between two states that a restart may go back to")
+    lr_factor: Annotated[float, Field(gt=0, lt=1)] = Field(description="of the learning rate at each restart")
 
 
 class PotentialParams(Group):
@@ -126,7 +151,7 @@ class InceptionParams(Group):
     """The Inception network of FID, which no package ships."""
 
     mode: Literal["clean", "legacy_tensorflow", "legacy_pytorch"] = Field(description="clean-fid's pipeline")
-    weights: str | None = Field(description="file with the weights")
+    weights: FileName | None = Field(description="file with the weights")
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(description="its checksum")
 
 
@@ -308,6 +333,7 @@ class Params(Group):
     network: NetworkParams
     base: BaseParams
     round: RoundParams
+    guard: GuardParams
     monitor: MonitorParams
     pairs: PairsParams
     methods: dict[Name, dict[str, Any]] = Field(description="One block per method, under the method's name.")

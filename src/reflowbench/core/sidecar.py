@@ -20,6 +20,8 @@ from reflowbench.core.artifacts import SCRATCH, content_hash
 
 RUNS = "durations.jsonl"
 LIVE = "live"
+DIVERGED = "diverged"
+"""Folder of batches at which trainings diverged."""
 RUN = f"{time.time_ns() // 1_000_000}-{os.getpid()}"
 """This process, among all that wrote to a sidecar."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -11,8 +12,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from reflowbench.core import sidecar
+from reflowbench.core.artifacts import REMEDIES, SCRATCH, remove_drafts, unwritable
 from reflowbench.core.config import PARAMS_FILE
 from reflowbench.core.errors import ReflowbenchError
+from reflowbench.core.locks import FOLDER, locked
 
 T = TypeVar("T")
 THREADS_VARIABLE = "REFLOWBENCH_THREADS"
@@ -23,8 +26,9 @@ _OUTPUTS = ("out", "plots")
 def run_stage(main: Callable[..., None], parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> None:
     """Run a stage's `main` with its parsed arguments, then exit.
 
-    A `ReflowbenchError` becomes its message on stderr and exit status 1; Ctrl-C and SIGTERM exit
-    with 130 and 143 after the clean-up of half-written outputs. What the run took goes to the sidecar.
+    A `ReflowbenchError`, or a disk that is full or read-only, becomes a message on stderr and exit status 1; Ctrl-C and
+    SIGTERM exit with 130 and 143 after the clean-up of half-written outputs. No two processes run for one output at
+    once. What the run took goes to the sidecar.
 
     Args:
         main: Called with the namespace.
@@ -34,12 +38,21 @@ def run_stage(main: Callable[..., None], parser: argparse.ArgumentParser, argv: 
     parser.add_argument("--params", type=Path, default=PARAMS_FILE, help="parameter file (default: %(default)s)")
     args = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, _terminate)
+    outs = [path for name in _OUTPUTS if isinstance(path := getattr(args, name, None), Path)]
     status = 1
     try:
-        main(args)
+        with contextlib.ExitStack() as stack:
+            for path in outs:
+                stack.enter_context(locked(SCRATCH / FOLDER, path.as_posix()))
+                remove_drafts(path)
+            main(args)
         status = 0
     except ReflowbenchError as error:
         sys.exit(f"ERROR: {error}")
+    except OSError as error:
+        if error.errno not in REMEDIES:
+            raise
+        sys.exit(f"ERROR: {unwritable(Path(error.filename or outs[0]), error)}")
     except KeyboardInterrupt:
         print("interrupted; no output was written", file=sys.stderr)
         status = 130
@@ -48,7 +61,6 @@ def run_stage(main: Callable[..., None], parser: argparse.ArgumentParser, argv: 
         status = stop.code if isinstance(stop.code, int) else 1
         raise
     finally:
-        outs = [path for name in _OUTPUTS if isinstance(path := getattr(args, name, None), Path)]
         sidecar.record(Path(sys.argv[0]).stem, sys.argv[1:] if argv is None else argv, outs, status)
 
 
@@ -101,7 +113,16 @@ def progress(work: Iterable[T], description: str, total: int | None = None) -> I
 
     # A log file gets a line now and then, a terminal a live bar.
     interval = 0.2 if sys.stderr.isatty() else 30.0
-    return iter(tqdm(work, desc=description, total=total, mininterval=interval, file=sys.stderr, dynamic_ncols=True))
+    bar = tqdm(
+        work,
+        desc=description,
+        total=total,
+        initial=getattr(work, "done", 0),  # of work that a killed run began
+        mininterval=interval,
+        file=sys.stderr,
+        dynamic_ncols=True,
+    )
+    return iter(bar)
 
 
 def drive(work: Iterable[object], description: str) -> None:

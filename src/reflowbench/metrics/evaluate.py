@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import torch
 
 from reflowbench.core.data.images import ImageSet
 from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.flow.blocks import in_blocks
+from reflowbench.core.flow.blocks import BLOCK, in_blocks
 from reflowbench.core.flow.path import Velocity
 from reflowbench.core.flow.schemes import ADAPTIVE, NFE_PER_STEP
 from reflowbench.core.flow.solvers import solve_adaptive
 from reflowbench.core.gaussians import fit
 from reflowbench.core.params import EvaluateParams
 from reflowbench.core.randomness import noise
+from reflowbench.core.resume import State, flat, part_of
 from reflowbench.metrics import diversity, families, inversion
 from reflowbench.metrics.families import Family
 from reflowbench.metrics.measurement import Measurement, UndefinedError
@@ -55,34 +58,81 @@ class Evaluation:
     spectrum: list[float] = field(default_factory=list)
     samples: dict[str, torch.Tensor] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Begin with nothing done."""
+        self._scored = 0  # values of NFE, in ascending order
+        self._ends: list[list[torch.Tensor]] = []  # of the next NFE: samples, straightness, curvature of each block
+        self._inverted = self._adapted = False
+
+    @property
+    def done(self) -> int:
+        """Parts that are done."""
+        return self._scored * self._blocks + len(self._ends) + self._inverted + self._adapted
+
+    @property
+    def _blocks(self) -> int:
+        return math.ceil(self.params.n_samples / BLOCK)
+
     def __len__(self) -> int:
-        """Number of parts."""
-        return len(self.params.nfe) + 2
+        """Number of parts: blocks of samples for each NFE, the inversion and the adaptive solver."""
+        return self._blocks * len(self.params.nfe) + 2
 
     def __iter__(self) -> Iterator[str]:
         """Measure, yielding the name of each part that is done. A metric that fails is recorded as missing."""
         p = self.params
         z = noise(self.seed, "evaluation", 0, range(p.n_samples), self.data.dim)
-        for nfe in sorted(p.nfe):
-            samples, straightness, curvature = self._solve(z, nfe)
-            self._score(p.solver, nfe, samples)
-            yield f"{p.solver} {nfe}"
-        for metric, lengths in (("straightness", straightness), ("total_curvature", curvature)):
-            self._mean(metric, lengths, p.solver, nfe)
-        self._memorization(samples, p.solver, nfe)
-        self._spectrum(samples)
-        self._invert(samples)
-        yield "inversion"
-        self._adaptive(z)
-        yield ADAPTIVE
+        *fewer, most = sorted(p.nfe)
+        for nfe in fewer[self._scored :]:
+            yield from self._solve(z, nfe)
+            self._score(p.solver, nfe, self._joined()[0])
+            self._scored, self._ends = self._scored + 1, []
+        yield from self._solve(z, most)
+        if not self._inverted:
+            samples, straightness, curvature = self._joined()
+            self._score(p.solver, most, samples)
+            for metric, lengths in (("straightness", straightness), ("total_curvature", curvature)):
+                self._mean(metric, lengths, p.solver, most)
+            self._memorization(samples, p.solver, most)
+            self._spectrum(samples)
+            self._invert(samples)
+            self._inverted = True
+            yield "inversion"
+        if not self._adapted:
+            self._adaptive(z)
+            self._adapted = True
+            yield ADAPTIVE
 
-    def _solve(self, z: torch.Tensor, nfe: int) -> Sequence[torch.Tensor]:
+    def _solve(self, z: torch.Tensor, nfe: int) -> Iterator[str]:
+        """Make the samples of one NFE block by block, from the first one that is not there yet."""
         steps = nfe // NFE_PER_STEP[self.params.solver]
-        blocks = []
-        for block, rows in in_blocks(z):
+        for block, rows in in_blocks(z[len(self._ends) * BLOCK :]):
             ends = sample_with_geometry(self.velocity, block, self.params.solver, steps)
-            blocks.append([values[:rows] for values in ends])
-        return [torch.cat(parts) for parts in zip(*blocks, strict=True)]
+            self._ends.append([values[:rows] for values in ends])
+            yield f"{self.params.solver} {nfe}"
+
+    def _joined(self) -> Sequence[torch.Tensor]:
+        return [torch.cat(parts) for parts in zip(*self._ends, strict=True)]
+
+    def state(self) -> State:
+        """What was measured, and the samples of the NFE that is at work."""
+        ends = {f"{i}.{j}": values for i, block in enumerate(self._ends) for j, values in enumerate(block)}
+        facts = {
+            "measurements": [asdict(m) for m in self.measurements],
+            "left_out": self.left_out,
+            "spectrum": self.spectrum,
+            "scored": self._scored,
+            "inverted": self._inverted,
+            "adapted": self._adapted,
+        }
+        return flat({"samples": self.samples, "ends": ends}), facts
+
+    def restore(self, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
+        """Take back what `state` returned."""
+        self.measurements = [Measurement(**m) for m in facts["measurements"]]
+        self.left_out, self.spectrum = facts["left_out"], facts["spectrum"]
+        self._scored, self._inverted, self._adapted = facts["scored"], facts["inverted"], facts["adapted"]
+        self.samples, ends = part_of(tensors, "samples"), part_of(tensors, "ends")
+        self._ends = [[ends[f"{i}.{j}"] for j in range(3)] for i in range(len(ends) // 3)]
 
     def _adaptive(self, z: torch.Tensor) -> None:
         try:

@@ -6,16 +6,30 @@ x1 from the real images by index. That halves the disk, and no pair is ever in m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
-from reflowbench.core.artifacts import atomic, read_json, read_tensors, write_json, write_tensors
+from reflowbench.core.artifacts import (
+    DAMAGED,
+    atomic,
+    read_json,
+    read_tensors,
+    require_space,
+    write_json,
+    write_tensors,
+)
 from reflowbench.core.errors import ReflowbenchError
+from reflowbench.core.flow.blocks import BLOCK
 from reflowbench.core.randomness import noise
+from reflowbench.core.resume import State
+
+Blocks = Callable[[int], Iterable[torch.Tensor]]
+"""From a row on, a multiple of BLOCK: the stored halves of pairs in order, shapes (rows, dim)."""
 
 SHARD_ROWS = 16384
 MANIFEST = "manifest.json"
@@ -48,50 +62,111 @@ def synthetic_noise(seed: int, round_: int, index: Sequence[int] | range, dim: i
     return noise(seed, NOISE_PURPOSE, round_, index, dim)
 
 
-def write_pairs(folder: Path, manifest: Manifest, blocks: Iterable[torch.Tensor], shard_rows: int = SHARD_ROWS) -> None:
+class PairWriter:
+    """Makes pairs and writes their folder, block by block; iterate to run it."""
+
+    def __init__(self, folder: Path, manifest: Manifest, blocks: Blocks, shard_rows: int = SHARD_ROWS) -> None:
+        """Prepare.
+
+        Args:
+            folder: Where to; nobody reads it before all is done.
+            manifest: What it will hold.
+            blocks: Gives the stored halves from a row on, in order, shapes (rows, dim).
+            shard_rows: Rows per shard.
+        """
+        self._folder, self._manifest, self._blocks, self._shard_rows = folder, manifest, blocks, shard_rows
+        self._pending = torch.empty(0, manifest.dim)
+        self._shards = self._rows = 0
+
+    @property
+    def done(self) -> int:
+        """Blocks that were made."""
+        return math.ceil(self._rows / BLOCK)
+
+    def __len__(self) -> int:
+        """Number of blocks."""
+        return math.ceil(self._manifest.count / BLOCK)
+
+    def __iter__(self) -> Iterator[int]:
+        """Make the blocks that are left, yielding the rows made so far.
+
+        Raises:
+            ReflowbenchError: If a value is not finite (the flow diverged), rows are missing or the disk is too small.
+        """
+        m = self._manifest
+        self._folder.mkdir(parents=True, exist_ok=True)
+        left = m.count - self._shards * self._shard_rows
+        require_space(self._folder, left * m.dim * self._pending.element_size(), f"{m.kind} pairs")
+        for block in self._blocks(self._rows):
+            if not torch.isfinite(block).all():
+                raise ReflowbenchError(
+                    f"the flow produced non-finite values while making {m.kind} pairs of round {m.round}; the network "
+                    "has diverged: lower round.lr or base.lr"
+                )
+            self._pending = torch.cat([self._pending, block])
+            self._rows += len(block)
+            while len(self._pending) >= self._shard_rows:
+                self._flush()
+            yield self._rows
+        if len(self._pending):
+            self._flush()
+        if self._rows != m.count:
+            raise ReflowbenchError(f"{self._rows} {m.kind} pairs were made where {m.count} were asked for")
+        write_json(self._folder / MANIFEST, asdict(m) | {"shard_rows": self._shard_rows})
+
+    def _flush(self) -> None:
+        shard, self._pending = self._pending[: self._shard_rows], self._pending[self._shard_rows :].clone()
+        write_tensors(
+            self._folder / _shard_name(self._shards), {"x": shard}, _shard_facts(self._manifest, self._shards)
+        )
+        self._shards += 1
+
+    def state(self) -> State:
+        """How many shards are written, and the rows after them."""
+        return {"pending": self._pending}, {"shards": self._shards, "rows": self._rows}
+
+    def restore(self, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
+        """Take back what `state` returned."""
+        self._pending, self._shards, self._rows = tensors["pending"], facts["shards"], facts["rows"]
+
+
+def write_pairs(folder: Path, manifest: Manifest, blocks: Blocks, shard_rows: int = SHARD_ROWS) -> None:
     """Write a pair folder, whole or not at all.
 
     Args:
         folder: Where to.
         manifest: What it holds.
-        blocks: The stored halves in order, shapes (rows, dim), together `manifest.count` rows.
+        blocks: Gives the stored halves from a row on, in order, shapes (rows, dim), together `manifest.count` rows.
         shard_rows: Rows per shard.
 
     Raises:
-        ReflowbenchError: If a value is not finite (the flow diverged) or rows are missing.
+        ReflowbenchError: If a value is not finite (the flow diverged), rows are missing or the disk is too small.
     """
     with atomic(folder) as temporary:
-        temporary.mkdir()
-        pending: list[torch.Tensor] = []
-        rows = shards = written = 0
-
-        def flush(limit: int) -> None:
-            nonlocal pending, rows, shards, written
-            while rows >= limit and rows:
-                joined = torch.cat(pending)
-                write_tensors(temporary / _shard_name(shards), {"x": joined[:shard_rows]})
-                written += len(joined[:shard_rows])
-                shards += 1
-                pending = [joined[shard_rows:]]
-                rows = len(joined) - len(joined[:shard_rows])
-
-        for block in blocks:
-            if not torch.isfinite(block).all():
-                raise ReflowbenchError(
-                    f"{folder}: the flow produced non-finite values while making {manifest.kind} pairs of round "
-                    f"{manifest.round}; the network has diverged: lower round.lr or base.lr"
-                )
-            pending.append(block)
-            rows += len(block)
-            flush(shard_rows)
-        flush(1)
-        if written != manifest.count:
-            raise ReflowbenchError(f"{folder}: {written} pairs were made where {manifest.count} were asked for")
-        write_json(temporary / MANIFEST, asdict(manifest) | {"shard_rows": shard_rows})
+        for _ in PairWriter(temporary, manifest, blocks, shard_rows):
+            pass
 
 
 def _shard_name(index: int) -> str:
     return f"shard-{index:05d}.safetensors"
+
+
+def _shard_facts(manifest: Manifest, index: int) -> dict[str, Any]:
+    """What a shard says of itself, so that one of another place or folder is not taken for it."""
+    return {"kind": manifest.kind, "seed": manifest.seed, "round": manifest.round, "shard": index}
+
+
+def _whole(value: Any, least: int) -> int:
+    if type(value) is not int or value < least:
+        raise ValueError(f"{value!r} where a whole number of at least {least} belongs")
+    return value
+
+
+def _is_in_range(shard: torch.Tensor, kind: str) -> bool:
+    """Images are clipped to [-1, 1]; noise need only be finite."""
+    low, high = shard.aminmax()
+    limit = 1.0 if kind == "synthetic" else torch.finfo(shard.dtype).max
+    return bool(low >= -limit and high <= limit)  # false of NaN
 
 
 class StoredHalf:
@@ -109,23 +184,34 @@ class StoredHalf:
         self.folder = folder
         facts = read_json(folder / MANIFEST)
         try:
-            self._shard_rows: int = facts.pop("shard_rows")
+            self._shard_rows = _whole(facts.pop("shard_rows"), 1)
             self.manifest = Manifest(**facts)
-        except (KeyError, TypeError) as error:
-            raise ReflowbenchError(
-                f"{folder / MANIFEST}: not a pair manifest ({error}); delete {folder} and run `dvc repro`"
-            ) from None
+            for value in (self.manifest.seed, self.manifest.round, self.manifest.evaluations):
+                _whole(value, 0)
+            _whole(self.manifest.count, 1), _whole(self.manifest.dim, 1)
+            if self.manifest.kind not in ("synthetic", "inverted"):
+                raise ValueError(f"kind {self.manifest.kind!r}")
+        except (KeyError, TypeError, ValueError) as error:
+            raise ReflowbenchError(f"{folder / MANIFEST}: not a pair manifest ({error}); {DAMAGED}") from None
         self._shards: list[torch.Tensor] = []
         for start in range(0, self.manifest.count, self._shard_rows):
-            path = folder / _shard_name(len(self._shards))
-            shard = read_tensors(path)[0].get("x", torch.empty(0))
-            expected = (min(self._shard_rows, self.manifest.count - start), self.manifest.dim)
-            if tuple(shard.shape) != expected:
-                raise ReflowbenchError(
-                    f"{path}: holds {tuple(shard.shape)} values where the manifest says {expected}; "
-                    f"delete {folder} and run `dvc repro`"
-                )
-            self._shards.append(shard)
+            index, rows = len(self._shards), min(self._shard_rows, self.manifest.count - start)
+            self._shards.append(self._checked(folder / _shard_name(index), index, (rows, self.manifest.dim)))
+
+    def _checked(self, path: Path, index: int, shape: tuple[int, int]) -> torch.Tensor:
+        """Read a shard that is of this place, shape, type and range."""
+        tensors, facts = read_tensors(path)
+        shard = tensors.get("x", torch.empty(0))
+        wrong = ""
+        if tuple(shard.shape) != shape or shard.dtype != torch.float32:
+            wrong = f"holds {tuple(shard.shape)} values of {shard.dtype} where the manifest says {shape} of float32"
+        elif facts != _shard_facts(self.manifest, index):
+            wrong = f"is of {facts} where the manifest says {_shard_facts(self.manifest, index)}"
+        elif not _is_in_range(shard, self.manifest.kind):
+            wrong = f"holds values that no {self.manifest.kind} pair has"
+        if wrong:
+            raise ReflowbenchError(f"{path}: {wrong}; {DAMAGED}")
+        return shard
 
     def __len__(self) -> int:
         return self.manifest.count

@@ -83,4 +83,4 @@ def write_origin(folder: Path, name: str, entry: Entry, parents: Sequence[Mappin
     """Write where a stage's numbers come from: its lock entry, and the runs of the stages before it."""
     # The order of keys is DVC's own: as in dvc.lock.
     (folder / "lock_entry.json").write_text(json.dumps({"stage": name, **entry}, indent=2, default=str) + "\n")
-    write_json(folder / "lineage.json", list(parents))
+    write_json(folder / "lineage.json", list(parents), seal=False)

@@ -176,7 +176,7 @@ class Mirror:
             elif path.startswith(EVALUATIONS):
                 points += records.evaluation_points(read_evaluation(entry, files, self._profile))
             elif path == SUMMARY:
-                points += records.summary_points(read_json(files["summary.json"]))
+                points += records.summary_points(read_json(files["summary.json"], seal=False))
         return points
 
     def _datasets(self, entry: Entry) -> list[DatasetInput]:

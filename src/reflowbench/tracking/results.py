@@ -129,7 +129,7 @@ class Results:
     def log(self, parent: Run) -> None:
         """Log the results: as metrics, as tables that MLflow shows, and as the files that they are."""
         run_id, files = parent.info.run_id, self._report_files
-        summary = records.summary_points(read_json(files[SUMMARY])) if SUMMARY in files else []
+        summary = records.summary_points(read_json(files[SUMMARY], seal=False)) if SUMMARY in files else []
         self._session.log(run_id, dated(parent, [*summary, *records.trend_points(self._rows)]), {})
         stages = [
             [name, stage_hash(name, self._state.entries[name]), run.info.run_id] for name, run in self._runs.items()

@@ -203,7 +203,7 @@ class Store:
 
     def remember(self, mark: Mapping[str, object]) -> None:
         """Note that a sync was complete, and of what."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ReflowbenchError):
             write_json(self._marker, self._mark(mark))
 
     def _mark(self, mark: Mapping[str, object]) -> dict[str, object]:

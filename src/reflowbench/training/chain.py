@@ -20,7 +20,8 @@ from reflowbench.couplings.shared.independent import Independent
 from reflowbench.couplings.shared.registry import Method
 from reflowbench.pairs.generate import inverted_pairs, synthetic_pairs
 from reflowbench.pairs.store import StoredHalf, write_pairs
-from reflowbench.training.loop import Step, Trainer
+from reflowbench.training.guard import Step
+from reflowbench.training.loop import Trainer
 
 
 def base_trainer(images: ImageSet, network: NetworkParams, params: OptimParams, seed: int, *, path: str) -> Trainer:

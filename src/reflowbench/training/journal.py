@@ -21,7 +21,7 @@ from typing import IO, Any, Protocol
 
 from reflowbench.core import sidecar
 from reflowbench.core.errors import ReflowbenchError
-from reflowbench.training.loop import Step
+from reflowbench.training.guard import Step
 
 VARIABLE = "REFLOWBENCH_LIVE"
 SYSTEM_VARIABLE = "REFLOWBENCH_SYSTEM_METRICS"
@@ -38,6 +38,10 @@ class Steps(Protocol):
 
     def __len__(self) -> int:
         """Number of steps."""
+
+    @property
+    def done(self) -> int:
+        """Steps that were taken."""
 
     def __iter__(self) -> Iterator[Step]:
         """Train, yielding after each step."""
@@ -80,7 +84,7 @@ class Journal:
         self._rows: list[dict[str, Any]] = []
         self._file: IO[bytes] | None = None
         self._started = self._flushed = time.monotonic()
-        self._done = 0
+        self._done = steps.done
         system = os.environ.get(SYSTEM_VARIABLE) == "1"
         self._sampled = self._started if system else math.inf
         if system:
@@ -89,6 +93,11 @@ class Journal:
     def __len__(self) -> int:
         """Number of steps."""
         return len(self._steps)
+
+    @property
+    def done(self) -> int:
+        """Steps that were taken."""
+        return self._steps.done
 
     def __iter__(self) -> Iterator[Step]:
         """Train, yielding after each step."""
@@ -118,7 +127,8 @@ class Journal:
     def _now_and_then(self, done: int, path: Path) -> None:
         """Do what a short step has no time for."""
         now = time.monotonic()
-        if now - self._flushed < FLUSH_SECONDS:
+        # Ever more seldom, so that a run of days does not get a row for each of its seconds.
+        if now - self._flushed < max(FLUSH_SECONDS, (now - self._started) / ROWS):
             return
         speed = (done - self._done) / (now - self._flushed)
         self._rows.append({"step": done, "time": _milliseconds(), "steps_per_second": speed})

@@ -4,48 +4,45 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from reflowbench.core import sidecar
+from reflowbench.core.artifacts import require_space
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.flow.loss import velocity_loss
 from reflowbench.core.flow.times import draw_times
 from reflowbench.core.optimizer import Adam
-from reflowbench.core.params import OptimParams
+from reflowbench.core.params import GuardParams, OptimParams
 from reflowbench.core.randomness import generator
+from reflowbench.core.resume import State, flat, part_of
 from reflowbench.couplings.shared.base import Coupling, Networks, Spent
-
-
-@dataclass(frozen=True)
-class Step:
-    """What one optimizer step reports.
-
-    Attributes:
-        number: Step, from 0.
-        loss: Batch loss before the update.
-        gradient_norm: Norm of the gradient before clipping.
-        learning_rate: Of the update.
-    """
-
-    number: int
-    loss: float
-    gradient_norm: float
-    learning_rate: float
+from reflowbench.training.guard import STOP, Step, fault, keep_batch
 
 
 class Trainer:
     """Adam on the velocity loss with warm-up, clipping and an exponential moving average.
 
     Iterating trains; afterwards `ema` is the model and `facts` its cost. Each run starts with fresh
-    optimizer state and with EMA = weights, as every Reflow round does.
+    optimizer state and with EMA = weights, as every Reflow round does. A run that diverges stops, or goes back
+    and on at a lower learning rate if the guard allows it.
     """
 
     def __init__(
-        self, network: nn.Module, coupling: Coupling, params: OptimParams, seed: int, round_: int, *, path: str
+        self,
+        network: nn.Module,
+        coupling: Coupling,
+        params: OptimParams,
+        seed: int,
+        round_: int,
+        *,
+        path: str,
+        guard: GuardParams = STOP,
     ) -> None:
         """Prepare a run.
 
@@ -56,6 +53,7 @@ class Trainer:
             seed: Seed of the chain.
             round_: Round number (0: base); with the seed it fixes the drawn times.
             path: Where `params` stand in the parameter file, such as `round`; errors name it.
+            guard: What counts as divergence, and how often to go back.
         """
         self.ema = copy.deepcopy(network).eval().requires_grad_(False)
         start = copy.deepcopy(self.ema)
@@ -66,45 +64,110 @@ class Trainer:
         self._seed = seed
         self._round = round_
         self._path = path
+        self._guard, self._restarts, self._lr_scale = guard, 0, 1.0
+        self._good: State | None = None
+        self._optimizer = Adam(list(network.parameters()))
         self._steps: list[Step] = []
 
     def __len__(self) -> int:
         """Number of steps."""
         return self._params.steps
 
+    @property
+    def done(self) -> int:
+        """Steps that were taken."""
+        return len(self._steps)
+
+    @property
+    def steps(self) -> Sequence[Step]:
+        """Reports of the steps that were taken."""
+        return self._steps
+
     def __iter__(self) -> Iterator[Step]:
-        """Train, yielding after each step.
+        """Take the steps that are left, yielding after each.
 
         Yields:
             The step's report.
 
         Raises:
-            ReflowbenchError: If loss or gradient stop being finite.
+            ReflowbenchError: If the run diverges, or the disk is too small for what it will write.
         """
         weights, averages = list(self._network.parameters()), list(self.ema.parameters())
-        optimizer = Adam(weights)
+        size = sum(weight.numel() * weight.element_size() for weight in weights)
+        # Weights, average and two moments, twice while one state replaces another; and the model.
+        require_space(sidecar.folder(), 9 * size, "the model and what is saved on the way")
         update_average = get_ema_multi_avg_fn(self._params.ema)  # type: ignore[no-untyped-call]
-        for number in range(self._params.steps):
-            loss = self._loss(number)
-            optimizer.zero_grad()
+        while (number := len(self._steps)) < self._params.steps:
+            if self._guard.restarts and number % self._guard.every == 0:
+                self._good = _copied(self._state())
+            x0, x1 = self._coupling.batch(number, self._networks)
+            t = draw_times(self._params.times, len(x0), generator(self._seed, "times", self._round, number))
+            loss = velocity_loss(self._network, x0, x1, t, self._params.loss)
+            self._optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             norm = nn.utils.clip_grad_norm_(weights, self._params.clip)
-            step = Step(number, loss.item(), norm.item(), self._params.lr * self._lr_factor(number))
-            if not (math.isfinite(step.loss) and math.isfinite(step.gradient_norm)):
-                raise ReflowbenchError(
-                    f"training diverged in round {self._round} at step {number} (loss {step.loss}, gradient norm "
-                    f"{step.gradient_norm}); no weights were written: lower {self._path}.lr or {self._path}.clip"
-                )
-            optimizer.step(step.learning_rate)
+            step = Step(number, loss.item(), norm.item(), self._params.lr * self._lr_scale * self._lr_factor(number))
+            if reason := fault(step, self._steps, self._guard):
+                self._go_back(step, reason, {"x0": x0, "x1": x1, "t": t})
+                continue
+            self._optimizer.step(step.learning_rate)
             update_average(averages, weights, 0)
             self._steps.append(step)
             yield step
         self._coupling.finish(self._networks)
 
-    def _loss(self, number: int) -> torch.Tensor:
-        x0, x1 = self._coupling.batch(number, self._networks)
-        t = draw_times(self._params.times, len(x0), generator(self._seed, "times", self._round, number))
-        return velocity_loss(self._network, x0, x1, t, self._params.loss)
+    def _go_back(self, step: Step, reason: str, batch: Mapping[str, torch.Tensor]) -> None:
+        """Return to the last good state at a lower learning rate, or stop if there is none or it was done enough."""
+        what = f"training diverged in round {self._round} at step {step.number} ({reason})"
+        kept = keep_batch(step, batch)
+        if self._good is None or self._restarts >= self._guard.restarts:
+            raise ReflowbenchError(
+                f"{what}; no weights were written: lower {self._path}.lr or {self._path}.clip, or let it go back by "
+                f"itself (guard.restarts).{kept}"
+            )
+        restarts = self._restarts + 1
+        self._restore(*self._good)
+        self._restarts, self._lr_scale = restarts, self._guard.lr_factor**restarts
+        print(
+            f"WARNING: {what}; goes on from step {self.done} at {self._lr_scale:g} times the learning rate.{kept}",
+            file=sys.stderr,
+        )
+
+    def state(self) -> State:
+        """All that the rest of the run depends on, besides what the trainer was made from."""
+        tensors, facts = self._state()
+        if self._good is None:
+            return tensors, facts
+        good, good_facts = self._good
+        return tensors | flat({"good": good}), facts | {"good": good_facts}
+
+    def restore(self, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
+        """Take back what `state` returned."""
+        self._restore(tensors, facts)
+        self._good = (part_of(tensors, "good"), facts["good"]) if "good" in facts else None
+
+    def _state(self) -> State:
+        tensors = flat(
+            {
+                "weights": self._network.state_dict(),
+                "ema": self.ema.state_dict(),
+                "optimizer": self._optimizer.state(),
+                "coupling": self._coupling.state(),
+            }
+        )
+        steps = [(step.loss, step.gradient_norm, step.learning_rate) for step in self._steps]
+        tensors["steps"] = torch.tensor(steps, dtype=torch.float64).reshape(-1, 3)
+        tensors["random"] = torch.get_rng_state()  # for networks with dropout; all else draws by counter
+        return tensors, {"restarts": self._restarts, "lr_scale": self._lr_scale}
+
+    def _restore(self, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> None:
+        self._network.load_state_dict(part_of(tensors, "weights"))
+        self.ema.load_state_dict(part_of(tensors, "ema"))
+        self._optimizer.restore(part_of(tensors, "optimizer"))
+        self._coupling.restore(part_of(tensors, "coupling"))
+        self._steps = [Step(number, *values) for number, values in enumerate(tensors["steps"].tolist())]
+        torch.set_rng_state(tensors["random"])
+        self._restarts, self._lr_scale = facts["restarts"], facts["lr_scale"]
 
     def _lr_factor(self, number: int) -> float:
         """Linear warm-up, then constant or half a cosine."""
@@ -123,11 +186,13 @@ class Trainer:
             updates; final_loss (mean over the last tenth of them); mean_gradient_norm (before clipping);
             and network evaluations counted in samples: train_evaluations (each is a forward and a
             backward pass), forward_evaluations (from noise to image) and inversion_evaluations (from
-            image to noise).
+            image to noise). Of a run that went back also restarts and lr_scale, the factor of the learning rate
+            at its end.
         """
         stored, online = stored or Spent(), self._coupling.spent
         losses = [step.loss for step in self._steps]
         tail = losses[-max(1, len(losses) // 10) :]
+        went_back = {"restarts": self._restarts, "lr_scale": self._lr_scale} if self._restarts else {}
         return {
             "updates": len(losses),
             "final_loss": sum(tail) / len(tail),
@@ -135,4 +200,10 @@ class Trainer:
             "train_evaluations": len(losses) * self._params.batch,
             "forward_evaluations": stored.forward + online.forward,
             "inversion_evaluations": stored.inversion + online.inversion,
+            **went_back,
         }
+
+
+def _copied(state: State) -> State:
+    tensors, facts = state
+    return {name: tensor.detach().clone() for name, tensor in tensors.items()}, dict(facts)

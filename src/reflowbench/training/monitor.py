@@ -6,6 +6,7 @@ import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,9 @@ from reflowbench.core.flow.solvers import solve
 from reflowbench.core.gaussians import fit, squared_wasserstein
 from reflowbench.core.params import MonitorParams
 from reflowbench.core.randomness import noise
-from reflowbench.training.loop import Step, Trainer
+from reflowbench.core.resume import State
+from reflowbench.training.guard import Step
+from reflowbench.training.loop import Trainer
 
 CURVES = "curves.csv"
 SAMPLES = "samples.png"
@@ -59,20 +62,36 @@ class Monitor:
         """Number of steps."""
         return len(self._trainer)
 
+    @property
+    def done(self) -> int:
+        """Steps that were taken."""
+        return self._trainer.done
+
     def __iter__(self) -> Iterator[Step]:
         """Train, yielding after each step."""
         shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir(parents=True)
-        self._look(0, [])
-        since: list[Step] = []
+        if self._rows:
+            self._write()
+        else:
+            self._look(0)
         for step in self._trainer:
-            since.append(step)
             if (step.number + 1) % self._params.every == 0 or step.number + 1 == len(self):
-                self._look(step.number + 1, since)
-                since = []
+                self._look(step.number + 1)
             yield step
 
-    def _look(self, number: int, since: list[Step]) -> None:
+    def state(self) -> State:
+        """That of the run, and what was seen."""
+        tensors, facts = self._trainer.state()
+        grids = torch.from_numpy(np.stack(self._grids))
+        return tensors | {"looks": grids}, facts | {"rows": self._rows}
+
+    def restore(self, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
+        """Take back what `state` returned."""
+        self._rows, self._grids = facts["rows"], list(tensors["looks"].numpy())
+        self._trainer.restore(tensors, facts)
+
+    def _look(self, number: int) -> None:
+        since = self._trainer.steps[(number - 1) // self._params.every * self._params.every : number] if number else ()
         samples = self._sample()
         finite = torch.isfinite(samples)  # of the raw ones: quantized, infinities would pass for black and white
         images = self._data.quantize(samples).where(finite, -1)
@@ -84,8 +103,11 @@ class Monitor:
         means = [float(np.mean([getattr(step, name) for step in since])) for name in ("loss", "gradient_norm") if since]
         values = [*(means or [math.nan, math.nan]), *facts]
         self._rows.append(",".join([str(number), *("" if math.isnan(v) else f"{v:.9g}" for v in values)]))
-        write_text(self._folder / CURVES, "\n".join([",".join(_COLUMNS), *self._rows]) + "\n")
         self._grids.append(self._data.to_bytes(images[: self._params.grid_images]))
+        self._write()
+
+    def _write(self) -> None:
+        write_text(self._folder / CURVES, "\n".join([",".join(_COLUMNS), *self._rows]) + "\n")
         grid = np.concatenate(self._grids)
         scale = max(1, _SIDE // self._data.shape[1])
         write_png(self._folder / SAMPLES, tile(grid, len(self._grids[0]), scale, gap=scale))

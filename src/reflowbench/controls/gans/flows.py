@@ -16,7 +16,7 @@ from reflowbench.core.flow.solvers import solve
 from reflowbench.core.randomness import generator, noise
 from reflowbench.couplings.reflow import METHOD, ReflowParams
 from reflowbench.training.chain import Chain, base_trainer
-from reflowbench.training.loop import Step
+from reflowbench.training.guard import Step
 
 DIM = 2
 

@@ -146,6 +146,17 @@ class ImageSet:
             loaded = cls(tensors["images"], tensors["labels"], **facts)
         except (KeyError, TypeError) as error:
             raise ReflowbenchError(f"{path}: not an image set ({error}); delete it and run `dvc repro`") from None
-        if loaded.images.shape != (len(loaded.labels), loaded.dim):
-            raise ReflowbenchError(f"{path}: images and labels do not match; delete it and run `dvc repro`")
+        if fault := loaded._fault():
+            raise ReflowbenchError(f"{path}: {fault}; delete it and run `dvc repro`")
         return loaded
+
+    def _fault(self) -> str:
+        """What no set that was saved has; empty if all is right."""
+        if (self.images.dtype, self.labels.dtype) != (torch.float32, torch.int64):
+            return f"images of {self.images.dtype} and labels of {self.labels.dtype} where float32 and int64 belong"
+        if not len(self.labels) or self.images.shape != (len(self.labels), self.dim):
+            return f"images and labels do not match: {tuple(self.images.shape)} values, {len(self.labels)} labels"
+        low, high = self.images.aminmax()
+        if not (low >= -1 and high <= 1):  # nor of NaN
+            return f"images from {low} to {high} where -1 to 1 belongs"
+        return "" if self.labels.min() >= 0 else "labels below 0"

@@ -54,6 +54,8 @@ def load(path: Path) -> tuple[nn.Module, NetworkParams, int]:
         params = NetworkParams.model_validate(facts["network"])
         network = _NETWORKS[params.name](facts["dim"], params)
         network.load_state_dict(tensors)
+        if wrong := {name for name, own in network.state_dict().items() if own.dtype != tensors[name].dtype}:
+            raise ValueError(f"other types of numbers in {sorted(wrong)}")
     except (KeyError, ValueError, RuntimeError) as error:
         raise ReflowbenchError(f"{path}: not a velocity network ({error}); delete it and run `dvc repro`") from None
     return network.eval(), params, facts["dim"]

@@ -101,8 +101,12 @@ class InvertedPairs:
     def restore(self, state: dict[str, torch.Tensor]) -> None:
         """Take back what `state` returned."""
         r = self._inputs
-        if not state or r.scratch is None:
+        if not state:
+            self._take(r.stored("inverted"), 0)
+            self._spent.inversion = 0
             return
-        write_pairs(r.scratch / "inverted", r.stored("inverted").manifest, [state["inverted"]])
+        if r.scratch is None:
+            raise ReflowbenchError("pairs that were rebuilt within a round need scratch space")
+        write_pairs(r.scratch / "inverted", r.stored("inverted").manifest, lambda start: [state["inverted"][start:]])
         self._take(StoredHalf(r.scratch / "inverted"), int(state["rebuilt"]))
         self._spent.inversion = int(state["cost"])

@@ -110,6 +110,7 @@ class Online(Coupling):
 
     def restore(self, state: dict[str, torch.Tensor]) -> None:
         """Take back what `state` returned."""
+        self._groups, self.spent.forward, self.spent.inversion = [], 0, 0
         if state:
             self._groups = list(zip(state["x0"].chunk(self._replay), state["x1"].chunk(self._replay), strict=True))
             self.spent.forward, self.spent.inversion = state["cost"].tolist()

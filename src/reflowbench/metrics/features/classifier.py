@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,8 +17,10 @@ from torch import nn
 from reflowbench.core.artifacts import read_tensors, write_tensors
 from reflowbench.core.data.images import ImageSet
 from reflowbench.core.errors import ReflowbenchError
+from reflowbench.core.optimizer import Adam
 from reflowbench.core.params import FeaturesParams
 from reflowbench.core.randomness import generator
+from reflowbench.core.resume import State, flat, part_of
 from reflowbench.metrics.features.base import blockwise
 
 
@@ -72,22 +75,35 @@ class ClassifierTraining:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(params.seed)
             self.network = Classifier(data.shape, data.classes, params.dim)
+        self._optimizer = Adam(list(self.network.parameters()))
+        self.done = 0
 
     def __len__(self) -> int:
         """Number of steps."""
         return self._params.steps
 
     def __iter__(self) -> Iterator[float]:
-        """Train, yielding the loss of each step."""
-        optimizer = torch.optim.Adam(self.network.parameters(), self._params.lr, fused=True)
-        for step in range(self._params.steps):
+        """Take the steps that are left, yielding the loss of each."""
+        while (step := self.done) < self._params.steps:
             draw = generator(self._params.seed, "classifier batch", step=step)
             rows = torch.randint(len(self._data), (self._params.batch,), generator=draw)
             loss = nn.functional.cross_entropy(self.network(self._images[rows]), self._data.labels[rows])
-            optimizer.zero_grad(set_to_none=True)
+            self._optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+            self._optimizer.step(self._params.lr)
+            self.done += 1
             yield loss.item()
+
+    def state(self) -> State:
+        """Weights and the optimizer's state."""
+        parts = {"weights": self.network.state_dict(), "optimizer": self._optimizer.state()}
+        return flat(parts), {"done": self.done}
+
+    def restore(self, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
+        """Take back what `state` returned."""
+        self.network.load_state_dict(part_of(tensors, "weights"))
+        self._optimizer.restore(part_of(tensors, "optimizer"))
+        self.done = facts["done"]
 
     def accuracy(self, heldout: ImageSet) -> float:
         """Share of other images that are classified right."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
-from reflowbench.core.data import digits
 from reflowbench.core.data.images import ImageSet
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.params import DataParams
 from reflowbench.core.randomness import generator
+from reflowbench.sources import digits, pictures
 
 _SPREAD = 256
-_SOURCES = {"digits": (digits.load_digits, digits.SHAPE, digits.LEVELS)}
 
 
 def load_images(params: DataParams) -> tuple[ImageSet, ImageSet]:
@@ -22,16 +23,17 @@ def load_images(params: DataParams) -> tuple[ImageSet, ImageSet]:
     to a constant there.
 
     Args:
-        params: Source, how many images of it, the share to hold out, and whether to dequantise.
+        params: Source with its path and checksum, how many images of it, the share to hold out, and whether to
+            dequantise.
 
     Returns:
         The images to train on, and those that no model sees, drawn at random.
 
     Raises:
-        ReflowbenchError: If the source is missing or smaller than `data.n_images`, or a part would be empty.
+        ReflowbenchError: If the source is missing, damaged, not that of the checksum or smaller than
+            `data.n_images`, or a part would be empty.
     """
-    read, shape, levels = _SOURCES[params.source]
-    grey, labels = read()
+    grey, labels, shape, levels = _read(params)
     n = len(grey) if params.n_images is None else params.n_images
     if n > len(grey):
         raise ReflowbenchError(f"data.n_images = {n}: the source {params.source} has only {len(grey)} images")
@@ -51,3 +53,10 @@ def load_images(params: DataParams) -> tuple[ImageSet, ImageSet]:
         for rows in (order[n_heldout:], order[:n_heldout])
     )
     return train, heldout
+
+
+def _read(params: DataParams) -> tuple[torch.Tensor, torch.Tensor, tuple[int, int, int], int]:
+    """Grey levels from 0, labels, (channels, height, width), and the number of levels."""
+    if params.path is None:  # parameters of the source images without a path are refused
+        return *digits.load_digits(), digits.SHAPE, digits.LEVELS
+    return *pictures.read_images(Path(params.path), params.sha256), pictures.LEVELS

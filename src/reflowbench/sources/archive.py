@@ -1,0 +1,145 @@
+"""Image files out of a folder or an archive that somebody else made: safe names, plain files, bounded sizes.
+
+All is read into memory. Whatever is refused is an error that names it, so nobody trains on a part of a data set.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+from reflowbench.core.config import shortened
+from reflowbench.core.errors import ReflowbenchError
+from reflowbench.sources.members import CHUNK, Member, members
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+"""Files with other names are skipped: a README, a table of labels, an archive inside the archive."""
+MEMBERS = 250_000
+MEMBER_BYTES = 2**24
+TOTAL_BYTES = 2**30
+_NAME = 1024
+_DRIVE = re.compile("[A-Za-z]:")
+_SHOWN = 200
+
+
+@contextlib.contextmanager
+def faults_of(what: str) -> Iterator[None]:
+    """Turn whatever a reader of untrusted bytes raises into an error that names the file.
+
+    These readers raise what they stumble over, from OSError and SyntaxError to KeyError and struct.error, and which
+    changes with their versions; so all of it counts as damage.
+
+    Args:
+        what: The file.
+
+    Raises:
+        ReflowbenchError: If anything is raised.
+    """
+    try:
+        yield
+    except ReflowbenchError:
+        raise
+    except Exception as error:
+        reason = shortened(f"{type(error).__name__}: {error}", _SHOWN)
+        raise ReflowbenchError(f"{what}: damaged, or not what its name says ({reason}); get it anew") from error
+
+
+def read_files(path: Path) -> dict[str, bytes]:
+    """Read all images, undecoded.
+
+    Hidden files, in hidden folders too, and those that do not end in one of SUFFIXES are skipped, once their names and
+    kinds are found to be harmless.
+
+    Args:
+        path: A folder, .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz.
+
+    Returns:
+        The bytes of each file by its name relative to the root, in order of the names: the same for a folder and any
+        archive of it.
+
+    Raises:
+        ReflowbenchError: If it is missing or damaged, has no image, or has what a set of images need not have: names
+            that lead elsewhere, links, devices, encrypted members, two of one name, or more than the limits above.
+    """
+    files: dict[str, bytes] = {}
+    seen: set[str] = set()
+    left = TOTAL_BYTES
+    with faults_of(str(path)):
+        if path.is_file() and path.stat().st_size > TOTAL_BYTES:
+            raise ReflowbenchError(f"{path}: more than {TOTAL_BYTES} bytes; want a smaller set")
+        for count, member in enumerate(members(path, TOTAL_BYTES)):
+            if count == MEMBERS:
+                raise ReflowbenchError(f"{path}: more than {MEMBERS} members; want a smaller set")
+            name = _checked_name(path, member)
+            if member.kind == "folder":
+                continue
+            if name in seen:
+                raise ReflowbenchError(f"{path}: {name}: there twice; delete or rename one of them")
+            seen.add(name)
+            if _is_image(name):
+                files[name] = _content(path, name, member, left)
+                left -= len(files[name])
+    if not files:
+        raise ReflowbenchError(f"{path}: no image in it; want files that end in {', '.join(SUFFIXES)}")
+    return {name: files[name] for name in sorted(files)}
+
+
+def _checked_name(path: Path, member: Member) -> str:
+    """The name without `.` and doubled slashes, once it is found to stay below the root.
+
+    Raises:
+        ReflowbenchError: If the name leads elsewhere or cannot be shown, or the member is neither a file nor a folder.
+    """
+    parts = PurePosixPath(member.name).parts
+    fault = ""
+    if len(member.name) > _NAME:
+        fault = f"a name of more than {_NAME} characters"
+    elif not member.name.isprintable():  # nor of bytes that are not UTF-8
+        fault = "a name with characters that cannot be printed"
+    elif member.name.startswith("/") or "\\" in member.name or _DRIVE.match(member.name):
+        fault = "an absolute name or one of Windows; want names relative to the root, with slashes"
+    elif ".." in parts:
+        fault = "a name that leads elsewhere (..)"
+    elif member.kind not in ("file", "folder"):
+        fault = f"{member.kind}; want nothing but files and folders"
+    elif member.kind == "file" and not parts:
+        fault = "a file without a name"
+    if fault:
+        raise ReflowbenchError(f"{path}: {shortened(member.name, _SHOWN)}: {fault}. Pack the images anew without it")
+    return "/".join(parts)
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES) and not any(part.startswith(".") for part in name.split("/"))
+
+
+def _content(path: Path, name: str, member: Member, left: int) -> bytes:
+    """All bytes of a member, which are counted: what a header claims of them is not believed.
+
+    Raises:
+        ReflowbenchError: If there are more than MEMBER_BYTES or `left`, or they cannot be read.
+    """
+    content = bytearray()
+    with faults_of(f"{path}: {name}"), member.open() as file:
+        while chunk := file.read(CHUNK):
+            content += chunk
+            if len(content) > MEMBER_BYTES:
+                raise ReflowbenchError(f"{path}: {name}: more than {MEMBER_BYTES} bytes; want smaller images")
+            if len(content) > left:
+                raise ReflowbenchError(f"{path}: {name}: more than {TOTAL_BYTES} bytes with it; want less images")
+    return bytes(content)
+
+
+def digest(files: Mapping[str, bytes]) -> str:
+    """What `sha256sum` prints for the files in order of their names, hashed again: 64 hexadecimal digits.
+
+    Args:
+        files: Bytes by name.
+    """
+    total = hashlib.sha256()
+    for name in sorted(files):
+        total.update(f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n".encode())
+    return total.hexdigest()
