@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import math
 import sys
 from pathlib import Path
@@ -12,6 +13,10 @@ from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.flow.schemes import NFE_PER_STEP
 
 # Commands import what they need themselves: `track` runs after every `dvc repro` and must be quick.
+_MOST = 100_000
+"""Samples, steps and milliseconds are of no use beyond, and a slip would fill the memory."""
+_LARGEST_RATE = 1e30
+"""Beyond any machine, and far from where hours overflow; its inverse is the smallest."""
 
 
 def _profile(args: argparse.Namespace) -> None:
@@ -63,12 +68,12 @@ def _sample(args: argparse.Namespace) -> None:
 def _cost(args: argparse.Namespace) -> None:
     from reflowbench import profiles
     from reflowbench.core.config import load_params, validate
-    from reflowbench.core.data.sources import load_images
     from reflowbench.core.stage import set_threads
     from reflowbench.cost.measure import Throughput, measure
     from reflowbench.cost.plan import Planner
     from reflowbench.cost.view import show
     from reflowbench.couplings.shared import registry
+    from reflowbench.sources.load import load_images
 
     set_threads()
     params = validate(profiles.resolve(args.profile), args.profile) if args.profile else load_params()
@@ -85,8 +90,8 @@ def _cost(args: argparse.Namespace) -> None:
 
 
 def _whole(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: want a whole number of at least 1")
+    if not text.isdecimal() or not 1 <= int(text) <= _MOST:
+        raise argparse.ArgumentTypeError(f"{text!r}: want a whole number from 1 to {_MOST}")
     return int(text)
 
 
@@ -95,9 +100,26 @@ def _positive(text: str) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0 < value < math.inf:
+    if not 1 / _LARGEST_RATE <= value <= _LARGEST_RATE:
         raise argparse.ArgumentTypeError(f"{text!r}: want a positive number, such as 1e13")
     return value
+
+
+def _name(text: str) -> str:
+    if not text or "\0" in text:
+        raise argparse.ArgumentTypeError(f"{text!r}: want a name")
+    return text
+
+
+def _path(text: str) -> Path:
+    return Path(_name(text))
+
+
+def _output(text: str) -> Path:
+    path = _path(text)
+    if path.is_dir():  # it would be replaced, with all that is in it
+        raise argparse.ArgumentTypeError(f"{text!r}: this is a folder; name a file")
+    return path
 
 
 def _compare(args: argparse.Namespace) -> None:
@@ -129,6 +151,38 @@ def _status(args: argparse.Namespace) -> None:
         show(stages, durations, sys.stdout)
 
 
+def _scratch(args: argparse.Namespace) -> None:
+    import time
+
+    from reflowbench.upkeep import scratch
+
+    found = scratch.clean() if args.clean else scratch.items()
+    for item in found:
+        note = "removed" if args.clean else f"process {item.holder}" if item.holder else "no process"
+        written = time.strftime("%Y-%m-%d %H:%M", time.localtime(item.changed))
+        print(f"{item.path}: {item.what}, {item.size / 1e6:.1f} MB, {written}, {note}")
+    if not found:
+        print("nothing in scratch that no process works on" if args.clean else "nothing in scratch")
+
+
+def _verify(args: argparse.Namespace) -> None:
+    from reflowbench.upkeep import verify
+
+    found = list(verify.damages())
+    left = 0
+    for damage in found:
+        removed = args.repair and verify.repair(damage)
+        left += not removed
+        remedy = f"; `git checkout {damage.path}` or `dvc repro`" if damage.where == "committed" else ""
+        print(f"{damage.path}: not what was written ({damage.where}{remedy}){': removed' if removed else ''}")
+    if not found:
+        print("outputs and DVC's cache are all as they were written")
+    elif len(found) > left:
+        print("`dvc repro` brings back or makes anew what was removed")
+    if left:
+        sys.exit(1)
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     main_parser = argparse.ArgumentParser(prog="reflowbench", description=__doc__)
@@ -136,14 +190,18 @@ def parser() -> argparse.ArgumentParser:
     commands = main_parser.add_subparsers(required=True, metavar="command")
     profile = commands.add_parser("profile", help="write params.yaml for a profile")
     profile.add_argument("name", help="a file of profiles/, without .yaml")
-    profile.add_argument("--out", type=Path, default=Path("params.yaml"), help="default: %(default)s")
+    profile.add_argument("--out", type=_output, default=Path("params.yaml"), help="default: %(default)s")
     profile.set_defaults(run=_profile)
     check = commands.add_parser("check", help="check params.yaml")
-    check.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
+    check.add_argument("--params", type=_path, default=Path("params.yaml"), help="default: %(default)s")
     check.set_defaults(run=_check)
     track = commands.add_parser("track", help="mirror the pipeline's state in MLflow")
     track.add_argument(
-        "revision", metavar="REV", nargs="?", help="a branch, tag, commit or DVC experiment (default: the working tree)"
+        "revision",
+        metavar="REV",
+        type=_name,
+        nargs="?",
+        help="a branch, tag, commit or DVC experiment (default: the working tree)",
     )
     track.add_argument("--best-effort", action="store_true", help="if the store fails, warn and exit with 0")
     track.set_defaults(run=_track)
@@ -152,13 +210,15 @@ def parser() -> argparse.ArgumentParser:
         ("animate", ".gif", "draw samples of a model on their way from noise"),
     ):
         draw = commands.add_parser(name, help=what)
-        draw.add_argument("model", type=Path, metavar="MODEL", help="a folder such as runs/chains/rca/s0/k4/model")
-        draw.add_argument("--out", type=Path, required=True, help=f"the file; its name ends in {kind}")
+        draw.add_argument("model", type=_path, metavar="MODEL", help="a folder such as runs/chains/rca/s0/k4/model")
+        draw.add_argument("--out", type=_output, required=True, help=f"the file; its name ends in {kind}")
         draw.add_argument("--n", type=_whole, default=64, help="samples (default: %(default)s)")
         draw.add_argument("--nfe", type=_whole, default=50, help="network evaluations of each (default: %(default)s)")
         draw.add_argument("--solver", choices=tuple(NFE_PER_STEP), default="euler", help="default: %(default)s")
         draw.add_argument("--seed", type=int, help="of the noise (default: that of the model's chain)")
-        draw.add_argument("--data", type=Path, default=Path("runs/data/train.safetensors"), help="default: %(default)s")
+        draw.add_argument(
+            "--data", type=_path, default=Path("runs/data/train.safetensors"), help="default: %(default)s"
+        )
         if name == "animate":
             draw.add_argument("--milliseconds", type=_whole, default=60, help="of a frame (default: %(default)s)")
         draw.set_defaults(run=_sample, format=kind)
@@ -169,23 +229,37 @@ def parser() -> argparse.ArgumentParser:
     hours.add_argument("--flops", type=_positive, help="hours on a machine with so many FLOPs a second")
     hours.add_argument("--steps-per-second", type=_positive, help="hours at so many training steps of a round a second")
     cost.set_defaults(run=_cost)
+    scratch = commands.add_parser(
+        "scratch", help="list what killed stages have saved, and batches of diverged trainings"
+    )
+    scratch.add_argument("--clean", action="store_true", help="remove all that no process works on")
+    scratch.set_defaults(run=_scratch)
+    verify = commands.add_parser("verify", help="read outputs and DVC's cache and name what is not as it was written")
+    verify.add_argument("--repair", action="store_true", help="remove that, so that `dvc repro` makes it anew")
+    verify.set_defaults(run=_verify)
     status = commands.add_parser("status", help="show which cells of the grid are done, and why the others are not")
     status.add_argument("--json", action="store_true", help="as JSON")
     status.set_defaults(run=_status)
     compare = commands.add_parser("compare", help="compare parameters and results of two revisions")
-    compare.add_argument("before", metavar="REV", help="a branch, tag or commit")
-    compare.add_argument("after", metavar="REV", nargs="?", help="another one (default: the working tree)")
-    compare.add_argument("--out", type=Path, help="also write a page: a name that ends in .md or .html")
-    compare.add_argument("--reports", type=Path, default=Path("reports"), help="default: %(default)s")
-    compare.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
+    compare.add_argument("before", metavar="REV", type=_name, help="a branch, tag or commit")
+    compare.add_argument("after", metavar="REV", type=_name, nargs="?", help="another one (default: the working tree)")
+    compare.add_argument("--out", type=_output, help="also write a page: a name that ends in .md or .html")
+    compare.add_argument("--reports", type=_path, default=Path("reports"), help="default: %(default)s")
+    compare.add_argument("--params", type=_path, default=Path("params.yaml"), help="default: %(default)s")
     compare.set_defaults(run=_compare)
     return main_parser
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line."""
-    args = parser().parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need not be text that it can show
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        args = parser().parse_args(argv)
         args.run(args)
     except ReflowbenchError as error:
         sys.exit(f"ERROR: {error}")
+    except OSError as error:
+        if error.filename is None:
+            raise
+        sys.exit(f"ERROR: {error.filename}: {error.strerror}; name another file or folder")

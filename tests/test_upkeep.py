@@ -1,0 +1,137 @@
+"""`reflowbench scratch` and `reflowbench verify` on what killed stages, diverged trainings and bad disks leave."""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from reflowbench import cli
+from reflowbench.core import resume, sidecar
+from reflowbench.core.resume import Resumable, open_workspace
+from reflowbench.training.guard import Step, keep_batch
+from tests.test_resume import Sum
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("DVC_ROOT", "DVC_STAGE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(resume.VARIABLE, "0")
+
+
+def interrupted(seed):
+    """Work of a stage that was stopped."""
+    with pytest.raises(ZeroDivisionError), open_workspace(argparse.Namespace(seed=seed)) as workspace:
+        for _ in Resumable(Sum(4), workspace):
+            raise ZeroDivisionError
+
+
+def run(*arguments):
+    cli.main(list(arguments))
+
+
+def test_scratch_is_listed_and_cleaned(capsys, monkeypatch):
+    run("scratch")
+    assert "nothing" in capsys.readouterr().out
+    monkeypatch.setenv("DVC_STAGE", "rca@rca-0-after0")
+    interrupted(1)
+    assert "The batch is in .scratch/diverged/" in keep_batch(Step(3, float("nan"), 1.0, 1.0), {"x0": torch.zeros(2)})
+    run("scratch")
+    listed = capsys.readouterr().out
+    assert "saved work of rca@rca-0-after0" in listed and "batch at which a training diverged" in listed
+    run("scratch", "--clean")
+    assert capsys.readouterr().out.count("removed") == 2
+    assert not list((sidecar.folder() / resume.FOLDER).iterdir())
+    assert not list((sidecar.folder() / sidecar.DIVERGED).iterdir())
+
+
+def test_work_in_progress_is_not_cleaned(tmp_path, capsys):
+    """That of another process; the lock of a process does not keep itself out."""
+    code = """
+import argparse, sys
+from pathlib import Path
+from reflowbench.core.resume import open_workspace
+with open_workspace(argparse.Namespace(seed=1)) as workspace:
+    workspace.part("x").touch()
+    print("at work", flush=True)
+    sys.stdin.read()
+"""
+    pipe = subprocess.PIPE
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, text=True, cwd=tmp_path)
+    assert process.stdout.readline() == "at work\n"
+    run("scratch", "--clean")
+    run("scratch")
+    assert f"process {process.pid}" in capsys.readouterr().out
+    assert len(list(tmp_path.glob(".scratch/resume/*/x"))) == 1
+    process.communicate("")
+    assert not list(tmp_path.glob(".scratch/resume/*")) and process.returncode == 0
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """A pipeline with a file and a folder as outputs, run once."""
+    (tmp_path / "dvc.yaml").write_text(
+        "stages:\n  made:\n    cmd: echo 1 > file; mkdir folder; echo 2 > folder/a; echo 3 > folder/b; echo 4 > kept\n"
+        "    outs: [file, folder, kept: {cache: false}]\n"
+    )
+    for command in (["git", "init", "-q"], [*DVC, "init", "-q"], [*DVC, "repro", "-q"]):
+        subprocess.run(command, check=True, cwd=tmp_path)
+    return tmp_path
+
+
+DVC = [sys.executable, "-m", "dvc"]
+
+
+def flip(path):
+    """Turn a bit and leave the times as they were: DVC sees no change."""
+    facts = path.stat()
+    path.chmod(0o644)
+    data = bytearray(path.read_bytes())
+    data[0] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    path.chmod(facts.st_mode)
+
+
+@pytest.mark.parametrize("where", ["workspace", "cache", "both", "listing"])
+def test_a_flipped_bit_is_found_and_repaired(repository, where, capsys):
+    run("verify")
+    assert "all as they were written" in capsys.readouterr().out
+    cache = repository / ".dvc/cache/files/md5"
+    if where in ("workspace", "both"):
+        flip(repository / "folder/a")
+    if where in ("cache", "both"):
+        [path] = cache.glob("26/ab0db90d72e28ad0ba1e22ee510510")  # of "2\\n"
+        flip(path)
+    if where == "listing":
+        [path] = cache.glob("*/*.dir")
+        flip(path)
+    with pytest.raises(SystemExit) as stop:
+        run("verify")
+    found = capsys.readouterr().out
+    assert stop.value.code == 1 and ("folder: not" in found) == (where in ("workspace", "both"))
+    assert ("(cache)" in found) == (where != "workspace")
+    run("verify", "--repair")
+    shutil.rmtree(repository / "folder", ignore_errors=True)
+    subprocess.run([*DVC, "repro", "-q"], check=True, cwd=repository)
+    run("verify")
+    assert (repository / "folder/a").read_text() == "2\n"
+
+
+def test_what_git_keeps_is_named_and_left(repository, capsys):
+    (repository / "kept").write_text("my change")
+    for arguments in (["verify"], ["verify", "--repair"]):
+        with pytest.raises(SystemExit):
+            run(*arguments)
+        assert "kept: not what was written (committed; `git checkout kept`" in capsys.readouterr().out
+    assert (repository / "kept").read_text() == "my change"
+
+
+def test_verify_outside_of_a_project_says_so(capsys):
+    with pytest.raises(SystemExit, match="not inside of a DVC repository"):
+        run("verify")
