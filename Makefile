@@ -7,7 +7,7 @@ PYTEST := OMP_NUM_THREADS=1 python -m pytest -n logical --dist loadfile --no-loa
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro study controls report test test-long lint gate lock clean
+.PHONY: help install repro study controls report test test-long chaos chaos-short lint gate audit lock clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -27,6 +27,7 @@ $(CHECKED): params.yaml $(wildcard src/reflowbench/core/*.py src/reflowbench/cou
 	@mkdir -p $(@D) && touch $@
 
 repro: $(STAMP) $(CHECKED) ## reproduce the results: run what changed, then mirror it in MLflow
+	reflowbench recover
 	dvc repro
 	reflowbench track --best-effort
 
@@ -45,6 +46,12 @@ test: $(STAMP) ## run the tests, the whole pipeline on the tiny profile among th
 test-long: $(STAMP) ## run the tests that take minutes or want a PostgreSQL too
 	$(PYTEST) -m long
 
+chaos: $(STAMP) ## kill, fill disks and turn bits while the pipeline runs (docs/reliability.md), about half an hour
+	python -m tests.chaos --report .scratch/chaos.md
+
+chaos-short: $(STAMP) ## one of each of these faults, a few minutes
+	python -m tests.chaos --short
+
 lint: $(STAMP) ## check style and types
 	ruff check src stages tests benchmarks
 	ruff format --check src stages tests benchmarks
@@ -52,6 +59,9 @@ lint: $(STAMP) ## check style and types
 
 gate: $(STAMP) ## check that the committed results come from the committed code and parameters
 	python tests/gate.py
+
+audit: $(STAMP) ## check the dependencies: exact pins, as installed, without known holes
+	python tests/audit.py
 
 lock: $(STAMP) ## resolve pyproject.toml into requirements.lock anew, keeping what still fits
 	python -m pip install --quiet uv

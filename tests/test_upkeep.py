@@ -135,3 +135,25 @@ def test_what_git_keeps_is_named_and_left(repository, capsys):
 def test_verify_outside_of_a_project_says_so(capsys):
     with pytest.raises(SystemExit, match="not inside of a DVC repository"):
         run("verify")
+
+
+def test_a_lock_that_was_cut_anywhere_is_read_again_and_nothing_computes(repository, capsys):
+    """DVC writes it in place: here after every byte that a kill can leave."""
+    lock = repository / "dvc.lock"
+    whole = lock.read_bytes()
+    run("recover")
+    assert lock.read_bytes() == whole and capsys.readouterr().out == ""
+    two = whole + whole.split(b"stages:\n")[1].replace(b"made:", b"more:")
+    for end in range(len(two)):
+        lock.write_bytes(two[:end])
+        run("recover")
+        assert not lock.exists() or lock.read_bytes() in (whole, two[:end])
+        if end < len(whole) - 1:  # the last line break is no loss
+            assert not lock.exists()
+    lock.write_bytes(whole[:40])
+    (repository / ".dvc/tmp/rwlock").write_text('{"a": ')
+    run("recover")
+    said = capsys.readouterr().out
+    assert "dvc.lock: was cut short; 0 stages kept" in said and "rwlock: was cut short; removed" in said
+    result = subprocess.run([*DVC, "repro"], check=True, cwd=repository, capture_output=True, text=True)
+    assert lock.read_bytes() == whole and "Running stage" not in result.stdout

@@ -7,6 +7,7 @@ import io
 import math
 import sys
 from pathlib import Path
+from typing import Any
 
 from reflowbench import __version__
 from reflowbench.core.errors import ReflowbenchError
@@ -183,6 +184,26 @@ def _verify(args: argparse.Namespace) -> None:
         sys.exit(1)
 
 
+def _recover(args: argparse.Namespace) -> None:
+    from reflowbench.upkeep.recover import recover
+
+    for sentence in recover():
+        print(sentence)
+
+
+def _add_upkeep(commands: Any) -> None:
+    scratch = commands.add_parser(
+        "scratch", help="list what killed stages have saved, and batches of diverged trainings"
+    )
+    scratch.add_argument("--clean", action="store_true", help="remove all that no process works on")
+    scratch.set_defaults(run=_scratch)
+    verify = commands.add_parser("verify", help="read outputs and DVC's cache and name what is not as it was written")
+    verify.add_argument("--repair", action="store_true", help="remove that, so that `dvc repro` makes it anew")
+    verify.set_defaults(run=_verify)
+    recover = commands.add_parser("recover", help="make dvc.lock readable again after DVC was killed while it wrote it")
+    recover.set_defaults(run=_recover)
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     main_parser = argparse.ArgumentParser(prog="reflowbench", description=__doc__)
@@ -229,14 +250,7 @@ def parser() -> argparse.ArgumentParser:
     hours.add_argument("--flops", type=_positive, help="hours on a machine with so many FLOPs a second")
     hours.add_argument("--steps-per-second", type=_positive, help="hours at so many training steps of a round a second")
     cost.set_defaults(run=_cost)
-    scratch = commands.add_parser(
-        "scratch", help="list what killed stages have saved, and batches of diverged trainings"
-    )
-    scratch.add_argument("--clean", action="store_true", help="remove all that no process works on")
-    scratch.set_defaults(run=_scratch)
-    verify = commands.add_parser("verify", help="read outputs and DVC's cache and name what is not as it was written")
-    verify.add_argument("--repair", action="store_true", help="remove that, so that `dvc repro` makes it anew")
-    verify.set_defaults(run=_verify)
+    _add_upkeep(commands)
     status = commands.add_parser("status", help="show which cells of the grid are done, and why the others are not")
     status.add_argument("--json", action="store_true", help="as JSON")
     status.set_defaults(run=_status)

@@ -11,13 +11,15 @@ from typing import Any
 import yaml
 
 from reflowbench.core.artifacts import write_text
-from reflowbench.core.config import PARAMS_FILE, read_yaml, validate
+from reflowbench.core.config import PARAMS_FILE, read_yaml, shortened, validate
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.params import Params
 from reflowbench.couplings.shared import registry
 
 FOLDER = Path("profiles")
 DEFAULTS = "defaults"
+_MOST_ROUNDS = 1000
+"""Each takes some lines of params.yaml and dvc.lock."""
 
 
 def names(folder: Path = FOLDER) -> list[str]:
@@ -48,8 +50,9 @@ def resolve(name: str, folder: Path = FOLDER) -> dict[str, Any]:
     merged = _merge(read_yaml(folder / f"{DEFAULTS}.yaml"), read_yaml(source), str(source), "")
     grid = merged["grid"]
     n_rounds = grid.pop("n_rounds", None)
-    if type(n_rounds) is not int or n_rounds < 1:
-        raise ReflowbenchError(f"{source}: grid.n_rounds = {n_rounds!r}: want a positive integer")
+    if type(n_rounds) is not int or not 1 <= n_rounds <= _MOST_ROUNDS:
+        value = shortened(repr(n_rounds))
+        raise ReflowbenchError(f"{source}: grid.n_rounds = {value}: want a positive integer up to {_MOST_ROUNDS}")
     grid["rounds"] = [{"k": k, "prev": k - 1} for k in range(1, n_rounds + 1)]
     grid.setdefault("ks", list(range(1, n_rounds + 1)))
     if "chains" in merged:
@@ -72,11 +75,19 @@ def _merge(base: dict[str, Any], overlay: dict[str, Any], source: str, prefix: s
     for key, value in overlay.items():
         if isinstance(base.get(key), dict):
             if not isinstance(value, dict):
-                raise ReflowbenchError(f"{source}: {prefix}{key} = {value!r}: want a mapping")
+                raise ReflowbenchError(f"{source}: {prefix}{key} = {shortened(repr(value))}: want a mapping")
             merged[key] = _merge(base[key], value, source, f"{prefix}{key}.")
         else:
             merged[key] = value
     return merged
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes what stands in several places of a tree out in each: readers of parameters take no aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Whether a value gets no alias."""
+        return True
 
 
 def render(values: dict[str, Any]) -> str:
@@ -101,7 +112,8 @@ def render(values: dict[str, Any]) -> str:
         if name != "profile":
             parts.append("\n# " + (group.description or str(group.annotation.__doc__).splitlines()[0]))
         flow = None if isinstance(values[name], dict) else False
-        parts.append(yaml.safe_dump({name: values[name]}, sort_keys=False, default_flow_style=flow, width=100).rstrip())
+        text = yaml.dump({name: values[name]}, Dumper=_Dumper, sort_keys=False, default_flow_style=flow, width=100)
+        parts.append(text.rstrip())
     return "\n".join(parts) + "\n"
 
 
@@ -114,9 +126,11 @@ def write_profile(name: str, folder: Path = FOLDER, target: Path = PARAMS_FILE) 
         target: Where to write it.
 
     Raises:
-        ReflowbenchError: If there is no such profile, it does not make valid parameters, or it is a study and
-            `target` is the pipeline's own file, whose stages a study does not have.
+        ReflowbenchError: If there is no such profile, it does not make valid parameters, `target` is a folder, or it
+            is a study and `target` is the pipeline's own file, whose stages a study does not have.
     """
+    if target.is_dir():  # it would be replaced, with all that is in it
+        raise ReflowbenchError(f"{target}: this is a folder; name a file in it, such as {target / PARAMS_FILE}")
     values = resolve(name, folder)
     if values.get("chains") and target == PARAMS_FILE:
         raise ReflowbenchError(f"profile {name} is a study, not for {target}: name its file by --out study/params.yaml")

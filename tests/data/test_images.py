@@ -6,9 +6,9 @@ from sklearn.datasets import load_digits
 
 from reflowbench.core.data.images import ImageSet, rgb_bytes
 from reflowbench.core.data.png import read_png, tile, write_png
-from reflowbench.core.data.sources import load_images
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.params import DataParams
+from reflowbench.sources.load import load_images
 
 
 def params(**changes):

@@ -52,7 +52,7 @@ def unwritable(path: Path, error: OSError) -> ReflowbenchError:
     Returns:
         The error to raise.
     """
-    why = f"{path}: cannot be written ({os.strerror(error.errno or 0)}); outputs that were there are as before"
+    why = f"{path}: cannot be written ({os.strerror(error.errno or 0)}); nothing half-written is left"
     return ReflowbenchError(f"{why}: {REMEDIES[error.errno or 0]}, then run `dvc repro` again")
 
 

@@ -118,12 +118,14 @@ class Workspace:
     def save(self, state: State) -> None:
         """Save, whole or not at all, and on the disk before this returns."""
         started = time.monotonic()
-        with atomic(self.part(STATE)) as temporary:
-            write_tensors(temporary, *state)
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
-        self._saved = time.monotonic()
-        self._took = self._saved - started
+        try:
+            with atomic(self.part(STATE)) as temporary:
+                write_tensors(temporary, *state)
+                with temporary.open("rb") as file:
+                    os.fsync(file.fileno())
+        finally:  # one that fails is not tried again at once
+            self._saved = time.monotonic()
+            self._took = self._saved - started
 
     def load(self) -> State | None:
         """What was saved; None if nothing was, or if it is damaged, which costs the work done and nothing else."""

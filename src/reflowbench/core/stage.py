@@ -52,7 +52,7 @@ def run_stage(main: Callable[..., None], parser: argparse.ArgumentParser, argv: 
     except OSError as error:
         if error.errno not in REMEDIES:
             raise
-        sys.exit(f"ERROR: {unwritable(Path(error.filename or outs[0]), error)}")
+        sys.exit(f"ERROR: {unwritable(Path(error.filename or SCRATCH), error)}")
     except KeyboardInterrupt:
         print("interrupted; no output was written", file=sys.stderr)
         status = 130
