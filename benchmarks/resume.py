@@ -1,8 +1,9 @@
-"""What saving costs a stage: seconds of one save, its share of the time at the default interval, and torch.save beside it.
+"""What saving costs a stage: seconds of a save, its share of the time at the default interval, torch.save beside it.
 
     python benchmarks/resume.py
 
-A save has a checksum, is on the disk when it returns (fsync), and replaces the one before whole. torch.save does none of this.
+A save has a checksum, is on the disk when it returns (fsync), and replaces the one before whole; torch.save does none
+of this.
 """
 
 import argparse

@@ -140,7 +140,7 @@ def test_a_damaged_state_costs_the_work_and_nothing_else(capsys):
 
 def test_a_disk_that_is_full_ends_no_run(monkeypatch, capsys):
     def full(*args):
-        raise ReflowbenchError("x: cannot be written (No space left on device); nothing half-written is left: free some")
+        raise ReflowbenchError("x: cannot be written (No space left on device); nothing is left: free some")
 
     monkeypatch.setattr(resume, "write_tensors", full)
     with open_workspace(ARGS) as workspace:

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 import torch
+import yaml
+from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 
 from reflowbench import cli
 from reflowbench.core import resume, sidecar
@@ -77,8 +79,9 @@ def repository(tmp_path):
     """A pipeline with a file and a folder as outputs, run once."""
     (tmp_path / "dvc.yaml").write_text(
         "stages:\n  made:\n    cmd: echo 1 > file; mkdir folder; echo 2 > folder/a; echo 3 > folder/b; echo 4 > kept\n"
-        "    outs: [file, folder, kept: {cache: false}]\n"
+        "    deps: [dvc.yaml]\n    params: [a]\n    outs: [file, folder, kept: {cache: false}]\n"
     )
+    (tmp_path / "params.yaml").write_text("a: {b: 1, c: [2, 3]}\n")
     for command in (["git", "init", "-q"], [*DVC, "init", "-q"], [*DVC, "repro", "-q"]):
         subprocess.run(command, check=True, cwd=tmp_path)
     return tmp_path
@@ -148,6 +151,8 @@ def test_a_lock_that_was_cut_anywhere_is_read_again_and_nothing_computes(reposit
         lock.write_bytes(two[:end])
         run("recover")
         assert not lock.exists() or lock.read_bytes() in (whole, two[:end])
+        if lock.exists():
+            COMPILED_LOCKFILE_SCHEMA(yaml.safe_load(lock.read_text()))
         if end < len(whole) - 1:  # the last line break is no loss
             assert not lock.exists()
     lock.write_bytes(whole[:40])

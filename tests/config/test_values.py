@@ -77,7 +77,7 @@ from tests.config.checks import check, put
         ("grid.ks", [2, 1, 4], "ks must ascend and end with 4, the last round"),
         ("grid.ks", [1, 1, 4], "ks must ascend and end with 4, the last round"),
         ("grid.stages", {"reflow": ["reflow"]}, "stages must be {'generate_pairs': ['reflow', 'rca']"),
-        ("data.n_train", 5, "data.n_train: unknown parameter; allowed here: dequantize, heldout, n_images, source"),
+        ("data.n_train", 5, "unknown parameter; allowed here: dequantize, heldout, n_images, path, sha256, source"),
         ("data.n_images", 0, "data.n_images = 0: input should be greater than or equal to 1"),
         ("data.heldout", 0.0, "data.heldout = 0.0: input should be greater than 0"),
         ("data.heldout", 1.0, "data.heldout = 1.0: input should be less than or equal to 0.5"),

@@ -8,7 +8,6 @@ import torch
 
 from reflowbench import cli, profiles
 from reflowbench.core.config import validate
-from reflowbench.sources.load import load_images
 from reflowbench.core.flow.blocks import BLOCK
 from reflowbench.core.networks import registry as networks
 from reflowbench.core.params import NetworkParams
@@ -22,6 +21,7 @@ from reflowbench.couplings.shared import registry
 from reflowbench.metrics.evaluate import Evaluation
 from reflowbench.metrics.features.classifier import Classifier
 from reflowbench.metrics.reference import Reference
+from reflowbench.sources.load import load_images
 from tests.conftest import ROOT, round_params
 from tests.cost.made import N_IMAGES, params_of
 

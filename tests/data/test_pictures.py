@@ -1,7 +1,9 @@
 """Files of anybody as tensors: which pixels they are, and what is refused before it is decoded."""
 
 import hashlib
+import shutil
 import struct
+import subprocess
 import zlib
 
 import numpy as np
@@ -85,6 +87,14 @@ def test_the_checksum_comes_before_any_image_is_opened(tmp_path, monkeypatch):
     for wrong, shown in ((None, "null"), ("0" * 64, f"'{'0' * 64}'")):
         with pytest.raises(ReflowbenchError, match=f"data.sha256 = {shown}: want the checksum .*; found {found}"):
             load_images(params(path=str(path), sha256=wrong))
+
+
+@pytest.mark.skipif(not shutil.which("sha256sum"), reason="no sha256sum")
+def test_the_checksum_is_what_the_shell_computes(tmp_path):
+    path = packed(tmp_path, "folder", [(name, encoded(image)) for name, image in GREY])
+    command = "find . -type f -printf '%P\\n' | LC_ALL=C sort | tr '\\n' '\\0' | xargs -0 sha256sum | sha256sum"
+    found = subprocess.run(command, shell=True, cwd=path, capture_output=True, text=True, check=True).stdout
+    assert found.split()[0] == digest(read_files(path))
 
 
 def test_every_change_of_the_files_changes_the_checksum():

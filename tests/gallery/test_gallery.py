@@ -156,7 +156,7 @@ def test_arguments_that_do_not_fit(workspace, arguments, message):
 @pytest.mark.parametrize("arguments", [["--n", "0"], ["--nfe", "-1"], ["--n", "x"]])
 def test_numbers_are_whole(workspace, arguments, capsys):
     assert fails("sample", MODEL, "--out", "a.png", *arguments) == "2"
-    assert "want a whole number of at least 1" in capsys.readouterr().err
+    assert "want a whole number from 1 to" in capsys.readouterr().err
 
 
 def test_a_sample_does_not_depend_on_which_others_are_drawn(images, network):

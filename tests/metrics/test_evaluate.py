@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from reflowbench.core.artifacts import read_tensors, write_tensors
 from reflowbench.core.flow.solvers import solve, solve_adaptive
 from reflowbench.core.randomness import noise
 from reflowbench.metrics import neighbours
@@ -232,3 +233,25 @@ def test_infinite_samples_are_no_images(images, heldout, classifier, nfe):
     evaluation = evaluate(lambda x, t: torch.full_like(x, torch.inf), images, heldout, classifier, nfe=[nfe])
     scored = [m for m in evaluation.measurements if m.solver in ("euler", "dopri5")]
     assert scored and all(m.value is None for m in scored) and not evaluation.spectrum
+
+
+@pytest.mark.parametrize("parts", [1, 2, 4, 5, 6])
+def test_an_evaluation_that_is_stopped_after_any_part_gives_the_same(
+    network, images, heldout, classifier, tmp_path, parts
+):
+    """300 samples are two blocks: within an NFE, between two, after the last samples, the inversion, and the end."""
+    whole = evaluate(network, images, heldout, classifier, n_samples=300)
+    assert len(whole) == 6
+    first = evaluation_of(network, images, heldout, classifier, n_samples=300)
+    steps = iter(first)
+    for _ in range(parts):
+        next(steps)
+    assert first.done == parts
+    write_tensors(tmp_path / "state", *first.state())
+    second = evaluation_of(network, images, heldout, classifier, n_samples=300)
+    second.restore(*read_tensors(tmp_path / "state"))
+    assert len(list(second)) == 6 - parts and second.done == 6
+    assert second.measurements == whole.measurements
+    assert (second.left_out, second.spectrum) == (whole.left_out, whole.spectrum)
+    assert second.samples.keys() == whole.samples.keys()
+    assert all(torch.equal(second.samples[name], whole.samples[name]) for name in whole.samples)

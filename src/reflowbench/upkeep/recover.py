@@ -64,9 +64,11 @@ def _is_whole(text: str) -> bool:
 def _is_entry(entry: object) -> bool:
     if not isinstance(entry, dict) or not isinstance(entry.get("cmd"), str):
         return False
-    items = [*(entry.get("deps") or []), *(entry.get("outs") or [])]
-    lists = all(isinstance(entry.get(name, []), list) for name in ("deps", "outs"))
-    return lists and all(isinstance(item, dict) and {"path", "hash", "md5"} <= item.keys() for item in items)
+    lists, params = [entry.get(name, []) for name in ("deps", "outs")], entry.get("params", {})
+    if not all(isinstance(items, list) for items in lists) or not isinstance(params, dict):
+        return False
+    whole = all(isinstance(item, dict) and {"path", "hash", "md5"} <= item.keys() for items in lists for item in items)
+    return whole and all(isinstance(values, dict) for values in params.values())
 
 
 def _is_json(path: Path) -> bool:
