@@ -49,7 +49,8 @@ def test_the_summary_has_the_trend_and_the_verdict(tmp_path):
 def test_missing_values_are_null_in_the_summary_and_empty_in_the_curves(evaluations, tmp_path):
     lose(evaluations, "rca", 1, 2, [FD])
     lose(evaluations, BASE, 0, 0, ["variance_ratio"])
-    edit(evaluations, BASE, 0, 0, lambda cell: [row.update(value=None) for row in cell["measurements"]
+    gone = {"value": None, "error": None, "missing": "no reason"}
+    edit(evaluations, BASE, 0, 0, lambda cell: [row.update(gone) for row in cell["measurements"]
                                                 if row["metric"] == f"{FD}_floor"])  # fmt: skip
     results = results_of(evaluations)
     summary = summarize(results, "test")

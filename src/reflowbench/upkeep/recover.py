@@ -17,6 +17,7 @@ from reflowbench.tracking.lock import LOCK
 
 RWLOCK = Path(".dvc/tmp/rwlock")
 _STAGE = re.compile(r"^  \S.*:$", re.MULTILINE)
+_MD5 = re.compile(r"[0-9a-f]{32}(?:\.dir)?")
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -67,8 +68,17 @@ def _is_entry(entry: object) -> bool:
     lists, params = [entry.get(name, []) for name in ("deps", "outs")], entry.get("params", {})
     if not all(isinstance(items, list) for items in lists) or not isinstance(params, dict):
         return False
-    whole = all(isinstance(item, dict) and {"path", "hash", "md5"} <= item.keys() for items in lists for item in items)
-    return whole and all(isinstance(values, dict) for values in params.values())
+    return all(_is_item(item) for items in lists for item in items) and all(
+        isinstance(values, dict) for values in params.values()
+    )
+
+
+def _is_item(item: object) -> bool:
+    """Whether a dependency or output has what DVC needs of it; a hash that is cut is none."""
+    if not isinstance(item, dict) or not all(isinstance(item.get(name), str) for name in ("path", "hash", "md5")):
+        return False
+    sizes = all(isinstance(item.get(name, 0), int) for name in ("size", "nfiles"))
+    return sizes and _MD5.fullmatch(item["md5"]) is not None
 
 
 def _is_json(path: Path) -> bool:
