@@ -155,7 +155,7 @@ def test_a_lock_that_was_cut_anywhere_is_read_again_and_nothing_computes(reposit
         lock.write_bytes(two[:end])
         run("recover")
         kept = lock.read_bytes() if lock.exists() else b""
-        assert kept in (two[:end], whole, b"") and (kept.startswith(whole.strip()) or end < len(whole))
+        assert kept in (two[:end], whole, b"")
         if kept:
             COMPILED_LOCKFILE_SCHEMA(yaml.safe_load(kept))
     lock.write_bytes(whole[: whole.rindex(b"md5:")])
