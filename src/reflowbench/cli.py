@@ -270,6 +270,8 @@ def main(argv: list[str] | None = None) -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         args = parser().parse_args(argv)
+        if [] in vars(args).values():  # Python before 3.13 reads `--out=--` so
+            parser().error("-- is no value of an option")
         args.run(args)
     except ReflowbenchError as error:
         sys.exit(f"ERROR: {error}")

