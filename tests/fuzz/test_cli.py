@@ -1,7 +1,6 @@
 """Any command line ends with a result or a message, never with a traceback; and deletes nothing."""
 
 import argparse
-import copy
 import importlib
 import shutil
 import subprocess
