@@ -7,6 +7,7 @@ import pandas as pd
 
 from reflowbench.core.artifacts import read_tensors, write_text
 from reflowbench.core.config import load_group
+from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.params import GridParams, TheoryDaeParams, TheoryGaussianParams, TheoryPhaseParams
 from reflowbench.core.stage import run_stage
 from reflowbench.theory.report.figures import write_figures
@@ -23,7 +24,10 @@ def main(args: argparse.Namespace) -> None:
     dae, phases = load_group(TheoryDaeParams, args.params), load_group(TheoryPhaseParams, args.params)
     gaussian, methods = load_group(TheoryGaussianParams, args.params), load_group(GridParams, args.params).methods
     folders = {name: args.flows / name for name in (BASE, *methods)}
-    rounds = pd.concat(map(pd.read_csv, sorted(args.dae.glob("q*.csv"))))  # of earlier noise variances, too
+    measured = sorted(args.dae.glob("q*.csv"))  # of earlier noise variances, too
+    if not measured:
+        raise ReflowbenchError(f"{args.dae}: no tables q*.csv in it; `dvc repro` makes them")
+    rounds = pd.concat(map(pd.read_csv, measured))
     tables = {
         "dae": pd.concat([rounds[rounds["noise"] == noise] for noise in dae.noise]),
         "phase": pd.read_csv(args.phase),

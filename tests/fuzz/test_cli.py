@@ -1,6 +1,7 @@
 """Any command line ends with a result or a message, never with a traceback; and deletes nothing."""
 
 import argparse
+import copy
 import importlib
 import shutil
 import subprocess
@@ -186,3 +187,11 @@ def script(request, workspace, monkeypatch):
             monkeypatch.setattr(module, name, started)
     monkeypatch.setattr(shutil, "copytree", started)  # k0 would copy "/"
     return module
+
+
+@settings(max_examples=40)
+@given(data=st.data())
+def test_any_arguments_of_a_stage(script, workspace, capsys, data):
+    parser = copy.deepcopy(script.PARSER)
+    argv = data.draw(arguments(parser)) + data.draw(st.just([]) | paths.map(lambda path: ["--params", path]))
+    ends_well(lambda: stage.run_stage(script.main, parser, argv), capsys)

@@ -98,6 +98,13 @@ def writable(value):
     return True
 
 
+@pytest.mark.long
+@settings(max_examples=3000)
+@given(data=st.data())
+def test_many_changed_evaluations(evaluations, data):
+    check_tree(evaluations, data)
+
+
 @settings(max_examples=150)
 @given(data=st.data())
 def test_a_changed_evaluation_is_taken_as_it_is_or_refused(evaluations, data):

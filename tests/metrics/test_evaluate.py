@@ -250,7 +250,7 @@ def test_an_evaluation_that_is_stopped_after_any_part_gives_the_same(
     write_tensors(tmp_path / "state", *first.state())
     second = evaluation_of(network, images, heldout, classifier, n_samples=300)
     second.restore(*read_tensors(tmp_path / "state"))
-    list(second)
+    assert len(list(second)) == 6 - parts and second.done == 6
     assert second.measurements == whole.measurements
     assert (second.left_out, second.spectrum) == (whole.left_out, whole.spectrum)
     assert second.samples.keys() == whole.samples.keys()

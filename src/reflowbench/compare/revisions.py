@@ -94,7 +94,7 @@ def _contents(commit: str | None, path: Path) -> str | None:
         found = git.ask("show", f"{commit}:./{path.as_posix()}")
         return None if found is None else found.decode(errors="replace")
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return None
 

@@ -36,7 +36,10 @@ REMEDIES = {
     errno.EACCES: "give yourself the permission to write there",
     errno.EPERM: "give yourself the permission to write there",
     errno.EIO: "check this disk: it failed",
-}
+} | dict.fromkeys(
+    (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.EBUSY, errno.EINVAL),
+    "name another place",
+)
 """What helps where a file cannot be written, by error number. Other errors are bugs and keep their traceback."""
 DAMAGED = "run `reflowbench verify --repair`, then `dvc repro`"
 """Deleting a damaged file is not enough: DVC would bring it back from its cache, where it may be damaged too."""
@@ -69,6 +72,8 @@ def atomic(path: Path) -> Iterator[Path]:
     Raises:
         ReflowbenchError: If the disk is full or the place is not writable.
     """
+    if path.name in ("", "..") or "\0" in path.name:
+        raise ReflowbenchError(f"{path}: not a name for what is to be written")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     old = path.with_name(f".{path.name}.{os.getpid()}.old.tmp")
     try:

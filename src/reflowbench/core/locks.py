@@ -64,7 +64,7 @@ def holder(folder: Path, subject: str) -> str:
 
 
 def _path(folder: Path, subject: str) -> Path:
-    return folder / hashlib.sha256(subject.encode()).hexdigest()[:16]
+    return folder / hashlib.sha256(os.fsencode(subject)).hexdigest()[:16]
 
 
 def _taken(path: Path, subject: str) -> IO[str]:

@@ -25,7 +25,7 @@ class Group(BaseModel):
     def _integers_are_floats_too(cls, value: Any, info: Any) -> Any:
         """Accept `1` where a float is meant; YAML writers drop the trailing `.0`."""
         annotation = cls.model_fields[info.field_name].annotation
-        if annotation is float and isinstance(value, int) and not isinstance(value, bool):
+        if annotation is float and type(value) is int and value.bit_length() < 64:
             return float(value)
         return value
 

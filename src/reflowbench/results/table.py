@@ -55,9 +55,9 @@ class _Measurement(Group):
     metric: Annotated[str, Field(min_length=1)]
     value: float | None
     solver: str
-    nfe: Annotated[int, Field(ge=0)]
+    nfe: Annotated[int, Field(ge=0, lt=10**18)]
     features: str
-    n_samples: Annotated[int, Field(ge=1)]
+    n_samples: Annotated[int, Field(ge=1, lt=10**18)]
     error: float | None
     missing: str
 

@@ -20,5 +20,5 @@ def in_blocks(x: torch.Tensor, size: int = BLOCK) -> Iterator[tuple[torch.Tensor
     Yields:
         A block of shape (size, dim), the last one padded with zeros, and how many of its rows are real.
     """
-    for rows in torch.split(x, size):
+    for rows in torch.split(x, size) if len(x) else ():  # splitting nothing gives an empty part
         yield torch.nn.functional.pad(rows, (0, 0, 0, size - len(rows))), len(rows)
