@@ -118,8 +118,10 @@ def test_round_zero_is_the_base_model(project):
 
 def test_a_studys_chain_gives_the_pipelines_own_numbers(project):
     params = yaml.safe_load(project.read("params.yaml"))
-    plain = {"base": "independent", "params": {}, "round": {}, "pairs": {}}
-    params["chains"] = {"same": plain | {"method": "rca"}, "other": plain | {"method": "rca", "pairs": {"steps": 2}}}
+    params["chains"] = {
+        name: {"method": "rca", "base": "independent", "params": {}, "round": {}, "pairs": pairs}
+        for name, pairs in (("same", {}), ("other", {"steps": 2}))
+    }
     params["grid"] |= {"methods": ["same", "other"], "stages": {}}
     study = project.folder / "study.yaml"
     study.write_text(yaml.safe_dump(params))

@@ -92,7 +92,7 @@ def test_every_method_runs(name, based, tmp_path):
     assert set(found) == expected and len(found) == len(expected)
     assert all(math.isfinite(r.value) and not r.missing for r in result.rows)
     assert result.paths.shape == (2, 5, 5, 2) and np.array_equal(result.paths[0, 0], result.paths[1, 0])
-    assert not list((tmp_path / ".scratch").iterdir()), "pairs are not left behind"
+    assert not list((tmp_path / ".scratch/temporary").iterdir()), "pairs are not left behind"
 
 
 def test_only_the_first_seed_in_two_dimensions_is_drawn(tmp_path, monkeypatch):

@@ -111,6 +111,7 @@ class Moments:
         centred = self._waiting - self._shift
         mean = (self._sum + centred.sum(axis=0)) / n
         outer = self._outer.numpy() + centred.T @ centred
+        outer = (outer + outer.T) / 2  # some processors' products of a matrix with itself are not symmetric to the bit
         return Gaussian(self._shift + mean, (outer - n * np.outer(mean, mean)) / (n - 1))
 
 
