@@ -40,4 +40,4 @@ PARSER.add_argument("--table", type=Path, required=True, help="CSV file")
 PARSER.add_argument("--report", type=Path, required=True, help="Markdown file")
 
 if __name__ == "__main__":
-    run_stage(main, PARSER)
+    run_stage(main, PARSER, outputs=("table", "report"))

@@ -52,4 +52,4 @@ PARSER.add_argument("--report", type=Path, required=True, help="Markdown file")
 PARSER.add_argument("--figure", type=Path, required=True, help="PNG file, below the report's folder")
 
 if __name__ == "__main__":
-    run_stage(main, PARSER)
+    run_stage(main, PARSER, outputs=("table", "report", "figure"))

@@ -26,4 +26,4 @@ PARSER.add_argument("--out", type=Path, required=True)
 PARSER.add_argument("--heldout", type=Path, required=True, help="where the held-out images go")
 
 if __name__ == "__main__":
-    run_stage(main, PARSER)
+    run_stage(main, PARSER, outputs=("out", "heldout"))

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from reflowbench.core.artifacts import is_whole
 from reflowbench.core.config import load_group
 from reflowbench.core.params import (
     EvaluateParams,
@@ -40,8 +41,8 @@ def run_seed(args: argparse.Namespace, seed: int, work: Path, out: Path) -> None
 
 
 def _made(stage: Any, arguments: dict[str, Any], out: Path) -> Path:
-    """Run a stage, unless a run that was killed has made its output: outputs are there whole or not at all."""
-    if not out.exists():
+    """Run a stage, unless a run that was killed has made its output: whole, as outputs are, and not damaged since."""
+    if not out.exists() or not is_whole(out):
         stage.main(argparse.Namespace(**arguments | {"out": out}))
     return out
 

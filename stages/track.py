@@ -27,4 +27,4 @@ PARSER = argparse.ArgumentParser(description=__doc__)
 PARSER.add_argument("--receipt", type=Path, required=True)
 
 if __name__ == "__main__":
-    run_stage(main, PARSER)
+    run_stage(main, PARSER, outputs=("receipt",))

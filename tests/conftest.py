@@ -11,6 +11,13 @@ from reflowbench.pairs.generate import inverted_pairs, synthetic_pairs
 from reflowbench.pairs.store import StoredHalf, write_pairs
 
 ROOT = Path(__file__).parent.parent
+
+
+def pytest_collection_modifyitems(items):
+    """The longest file first, so that no worker is left alone with it while the others have nothing to do."""
+    items.sort(key=lambda item: item.path.name != "test_tiny.py")
+
+
 NETWORK = NetworkParams(name="mlp", hidden=16, blocks=1, time_features=4)
 PAIRS = PairsParams(n=300, solver="euler", steps=3)
 

@@ -1,7 +1,17 @@
+from pathlib import Path
+
 import pytest
 import torch
 
-from reflowbench.core.artifacts import atomic, content_hash, read_json, read_tensors, write_json, write_tensors
+from reflowbench.core.artifacts import (
+    atomic,
+    content_hash,
+    is_whole,
+    read_json,
+    read_tensors,
+    write_json,
+    write_tensors,
+)
 from reflowbench.core.errors import ReflowbenchError
 
 
@@ -59,6 +69,39 @@ def test_a_folder_replaces_a_folder_whole(tmp_path):
         temporary.mkdir()
         raise KeyboardInterrupt
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_was_there_stays_if_the_new_one_cannot_take_its_place(tmp_path, monkeypatch):
+    """A folder has to go before the new one comes; here a signal arrives in between."""
+    with atomic(tmp_path / "out") as temporary:
+        temporary.mkdir()
+        (temporary / "old").touch()
+    rename = Path.replace
+
+    def interrupted(source, target):
+        if source.name.endswith(".tmp") and Path(target) == tmp_path / "out" and not calls:
+            calls.append(source)
+            raise SystemExit(143)
+        return rename(source, target)
+
+    calls = []
+    with pytest.raises(SystemExit), atomic(tmp_path / "out") as temporary:
+        temporary.mkdir()
+        monkeypatch.setattr(Path, "replace", interrupted)
+    assert calls and [p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*")] == ["out", "out/old"]
+
+
+def test_a_folder_with_a_damaged_artifact_is_not_whole(tmp_path):
+    write_json(tmp_path / "a/b.json", {"x": 1})
+    write_tensors(tmp_path / "a/c.safetensors", {"x": torch.ones(2)}, {})
+    (tmp_path / "a/.d.json.1.tmp").touch()
+    assert is_whole(tmp_path)
+    for name in ("b.json", "c.safetensors"):
+        path = tmp_path / "a" / name
+        data = path.read_bytes()
+        path.write_bytes(data[:-2] + bytes([data[-2] ^ 1]) + data[-1:])
+        assert not is_whole(tmp_path)
+        path.write_bytes(data)
 
 
 def test_content_hash_is_that_of_dvc(tmp_path):

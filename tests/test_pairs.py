@@ -5,7 +5,7 @@ from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.flow.blocks import BLOCK, in_blocks
 from reflowbench.core.flow.solvers import solve
 from reflowbench.pairs.generate import inverted_pairs, synthetic_pairs
-from reflowbench.pairs.store import Manifest, StoredHalf, synthetic_noise, write_pairs
+from reflowbench.pairs.store import Manifest, PairWriter, StoredHalf, synthetic_noise, write_pairs
 from tests.conftest import PAIRS
 
 
@@ -58,6 +58,41 @@ def test_shards_are_one_sequence_of_rows(tmp_path, shard_rows):
     index = torch.tensor([22, 0, 7, 7, 13])
     assert torch.equal(half.rows(index), rows[index])
     assert len(list((tmp_path / "p").glob("shard-*"))) == -(-23 // shard_rows)
+
+
+@pytest.mark.parametrize("damage", ["flipped", "empty", "gone"])
+def test_a_run_that_goes_on_makes_a_damaged_shard_again(tmp_path, damage, capsys):
+    """And what comes after it, which was counted as done."""
+    rows = torch.randn(5 * BLOCK, 4)
+    manifest = Manifest("inverted", 0, 1, len(rows), 4, 0)
+    asked = []
+
+    def writer(folder):
+        def blocks(start):
+            asked.append(start)
+            return rows[start:].split(BLOCK)
+
+        return PairWriter(folder, manifest, blocks, shard_rows=BLOCK)
+
+    list(writer(tmp_path / "whole"))
+    killed = writer(tmp_path / "p")
+    for done in killed:
+        if done == 4 * BLOCK:
+            break
+    state = killed.state()
+    shard = tmp_path / "p/shard-00001.safetensors"
+    data = shard.read_bytes()
+    if damage == "gone":
+        shard.unlink()
+    else:
+        shard.write_bytes(b"" if damage == "empty" else data[:-1] + bytes([data[-1] ^ 1]))
+    resumed = writer(tmp_path / "p")
+    resumed.restore(*state)
+    assert resumed.done == 1 and "made again from there on" in capsys.readouterr().err
+    list(resumed)
+    assert asked[-1] == BLOCK
+    for path in (tmp_path / "whole").iterdir():
+        assert (tmp_path / "p" / path.name).read_bytes() == path.read_bytes()
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone", "shorter"])

@@ -82,6 +82,18 @@ def test_a_signal_saves_after_the_part_that_is_being_done(number, raised, monkey
         assert Resumable(work := Sum(10), workspace).done == 5 and work.total == 10
 
 
+def test_a_signal_after_the_last_part_still_stops_what_would_come():
+    class Late(Sum):
+        def __iter__(self):
+            yield from super().__iter__()
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt), open_workspace(ARGS) as workspace:
+        for _ in Resumable(Late(3), workspace):
+            pass
+        pytest.fail("the stage goes on")
+
+
 def test_a_second_signal_stops_at_once():
     """Here within the part that the first one came in, which never ends."""
 
@@ -110,11 +122,11 @@ def test_saves_take_a_fiftieth_of_the_time_however_long_one_takes(monkeypatch):
         for _ in range(20_000):
             clock[0] += 1
             if workspace.due():
-                workspace.save(({}, {}))
+                workspace.save(lambda: ({}, {}))
                 saving += 10
         assert 0.01 < saving / clock[0] <= 0.02
         monkeypatch.setattr(resume, "write_tensors", lambda path, *state: path.touch())
-        workspace.save(({}, {}))
+        workspace.save(lambda: ({}, {}))
         clock[0] += 59
         assert not workspace.due()
         clock[0] += 1
@@ -183,6 +195,16 @@ def test_the_fingerprint_is_of_arguments_inputs_parameters_and_code(tmp_path, mo
     others.append(key())
     code.write_text("#")
     others.append(key())
+    (tmp_path / "imported_later.py").write_text("")
+    others.append(key())
+    script = tmp_path / "script/train.py"
+    script.parent.mkdir()
+    for text in ("", "#"):
+        script.write_text(text)
+        monkeypatch.setattr(sys.modules["__main__"], "__file__", str(script), raising=False)
+        others.append(key())
+    monkeypatch.setattr(resume, "version", lambda name: "0")
+    others.append(key())
     assert len({same, *others}) == 1 + len(others)
 
 
@@ -201,6 +223,32 @@ def test_scratch_of_an_experiment_is_in_the_repository(tmp_path, monkeypatch):
     (tmp_path / "repository").mkdir()
     with open_workspace(ARGS) as workspace:
         assert workspace.part("x").parent.parent == tmp_path / "repository/.scratch/resume"
+
+
+HOLDER = """
+import argparse, sys
+from reflowbench.core.resume import open_workspace
+with open_workspace(argparse.Namespace(seed=3)) as workspace:
+    workspace.part("mine").touch()
+    print(workspace.folder.name, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_what_another_checkout_works_on_is_left_to_it(tmp_path, monkeypatch):
+    """Two experiments at once: the same work, and scratch space in one repository."""
+    (tmp_path / "stage.py").write_text(HOLDER)
+    pipe, env = subprocess.PIPE, os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "stage.py"]
+    processes = []
+    for _ in range(2):
+        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, env=env, cwd=tmp_path, text=True)
+        processes.append((process, process.stdout.readline().strip()))
+    (first, key), (second, other) = processes
+    assert other == f"{key}-{second.pid}"
+    second.communicate("")
+    assert left() == ["about.json", "mine"] or left() == ["mine", "about.json"]
+    assert first.communicate("") and not left() and (first.returncode, second.returncode) == (0, 0)
 
 
 ORPHAN = """
@@ -253,5 +301,8 @@ def test_a_folder_becomes_an_output_whole(tmp_path, links, monkeypatch):
     (tmp_path / "made/below/a").write_text("1")
     for _ in range(2):
         publish(tmp_path / "made", tmp_path / "out")
+    (tmp_path / "made/below/.b.123.tmp").write_text("half")
+    publish(tmp_path / "made", tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out/below").iterdir()] == ["a"], "no draft of a killed process"
     assert (tmp_path / "out/below/a").read_text() == "1" and (tmp_path / "made/below/a").exists()
     assert (tmp_path / "out/below/a").samefile(tmp_path / "made/below/a") == links

@@ -52,7 +52,8 @@ def test_scratch_is_listed_and_cleaned(capsys, monkeypatch):
     assert not list((sidecar.folder() / sidecar.DIVERGED).iterdir())
 
 
-def test_work_in_progress_is_not_cleaned(tmp_path, capsys):
+@pytest.mark.parametrize("about", ["whole", "damaged"])
+def test_work_in_progress_is_not_cleaned(tmp_path, capsys, about):
     """That of another process; the lock of a process does not keep itself out."""
     code = """
 import argparse, sys
@@ -66,6 +67,9 @@ with open_workspace(argparse.Namespace(seed=1)) as workspace:
     pipe = subprocess.PIPE
     process = subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, text=True, cwd=tmp_path)
     assert process.stdout.readline() == "at work\n"
+    if about == "damaged":
+        [path] = tmp_path.glob(f".scratch/resume/*/{resume.ABOUT}")
+        path.write_text("{")
     run("scratch", "--clean")
     run("scratch")
     assert f"process {process.pid}" in capsys.readouterr().out
@@ -137,6 +141,43 @@ def test_what_git_keeps_is_named_and_left(repository, capsys):
             run(*arguments)
         assert "kept: not what was written (committed; `git checkout kept`" in capsys.readouterr().out
     assert (repository / "kept").read_text() == "my change"
+
+
+def test_what_no_run_has_recorded_is_no_damage(repository, capsys):
+    """Made by a stage whose `dvc` was killed, with parameters that dvc.lock does not know yet."""
+    (repository / "folder/a").write_text("of another run")
+    with pytest.raises(SystemExit):
+        run("verify")
+    (repository / "params.yaml").write_text("a: 2\n")
+    run("verify", "--repair")
+    assert (repository / "folder/a").read_text() == "of another run"
+    assert "all as they were written" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_nothing_is_recovered_beside_a_dvc_at_work(repository):
+    """A file that it is just writing looks as if it were cut."""
+    lock = repository / "dvc.lock"
+    cut = lock.read_bytes()[:-20]
+    lock.write_bytes(cut)
+    code = "from dvc.repo import Repo\nwith Repo().lock:\n    print('holds it', flush=True)\n    input()"
+    pipe = subprocess.PIPE
+    dvc = subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, text=True, cwd=repository)
+    assert dvc.stdout.readline() == "holds it\n"
+    with pytest.raises(SystemExit, match="a `dvc` is at work here"):
+        run("recover")
+    assert lock.read_bytes() == cut
+    dvc.communicate("\n")
+    run("recover")
+    assert not lock.exists(), "no stage was whole in it"
+
+
+def test_the_locks_of_pipelines_in_folders_are_recovered_too(repository, capsys):
+    (repository / "more").mkdir()
+    whole = (repository / "dvc.lock").read_bytes()
+    (repository / "more/dvc.lock").write_bytes(whole + whole.split(b"stages:\n")[1].replace(b"made:", b"more:")[:-9])
+    run("recover")
+    assert "more/dvc.lock: was cut short; 1 stages kept" in capsys.readouterr().out
+    assert (repository / "more/dvc.lock").read_bytes() == whole
 
 
 def test_verify_outside_of_a_project_says_so(capsys):

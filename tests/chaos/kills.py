@@ -53,9 +53,10 @@ def kill_series(
         outcome.killed[stage.partition("@")[0]] += 1
         saved = bool(bench.saved())
         if target == "dvc" and _beside(bench, stage, run, saved, rng, outcome):
+            outcome.compare(bench, [stage], f"{stage}, by a second run")
             bench.forget(stage)
         saved = bool(bench.saved())
-        outcome.recover(bench, stage)
+        outcome.recover(bench)
     run = bench.launch_stage(stage, **also)  # as a user would start it
     outcome.finish(bench, [stage], run, f"{stage}, after {outcome.fault}")
     _note_resumed(outcome, run, saved)
@@ -212,15 +213,18 @@ def signal_series(bench: Bench, stage: str, number: signal.Signals, rng: Random)
 
 def kill_while_dvc_writes(bench: Bench, stage: str) -> Outcome:
     """Kill dvc in the moment in which it has begun to write dvc.lock, the worst one there is."""
-    outcome = Outcome("kill -9 of dvc while it writes dvc.lock", times=1)
-    bench.forget(stage)
+    outcome, cut = Outcome("kill -9 of dvc while it writes dvc.lock"), 0
     path = bench.folder / "dvc.lock"
-    size = path.stat().st_size
-    run = bench.launch_stage(stage)
-    while run.process.poll() is None and path.stat().st_size == size:
-        time.sleep(0.001)
-    os.killpg(run.process.pid, signal.SIGKILL)
-    run.wait()
-    outcome.recover(bench, stage)
+    while not cut and outcome.require(outcome.times < 10, f"{stage}: dvc.lock was never hit"):
+        outcome.times += 1
+        bench.forget(stage)
+        size = path.stat().st_size
+        run = bench.launch_stage(stage)
+        while run.process.poll() is None and path.stat().st_size == size:
+            time.sleep(0.001)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(run.process.pid, signal.SIGKILL)
+        run.wait()
+        cut = outcome.recover(bench)
     outcome.finish(bench, [stage], bench.launch_stage(stage), f"{stage}, after {outcome.fault}")
     return outcome

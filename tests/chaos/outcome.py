@@ -56,11 +56,19 @@ class Outcome:
             self.problems.append(problem + said)
         return condition
 
-    def recover(self, bench: Bench, *stages: str) -> None:
-        """Begin as `make repro` does, and with stages that DVC takes for not done."""
-        for name in bench.recover():
+    def recover(self, bench: Bench) -> int:
+        """Begin as `make repro` does; gives the number of files that were cut short."""
+        recovered = bench.recover()
+        for name in recovered:
             self.counts[f"{name} cut short, recovered"] += 1
-        bench.forget(*stages)
+        return len(recovered)
+
+    def compare(self, bench: Bench, stages: Iterable[str], where: str) -> None:
+        """See that outputs are those of the undisturbed run, byte for byte."""
+        for stage in stages:
+            names = bench.differing(stage)
+            self.differing += len(names)
+            self.require(not names, f"{where}: other bytes in {', '.join(names)}")
 
     def finish(self, bench: Bench, stages: Iterable[str], run: Run, where: str) -> None:
         """See that a run gets to its end with the bytes of the undisturbed one, and leaves nothing behind."""
@@ -68,10 +76,7 @@ class Outcome:
         if not self.require(status == 0, f"{where}: exit status {status}", run):
             self.lost += 1
             return
-        for stage in stages:
-            names = bench.differing(stage)
-            self.differing += len(names)
-            self.require(not names, f"{where}: other bytes in {', '.join(names)}")
+        self.compare(bench, stages, where)
         left = bench.left_over()
         self.require(not left, f"{where}: left behind: {'; '.join(left)}")
 

@@ -21,6 +21,6 @@ def two_at_once(bench: Bench, stages: list[str], target: str, rng: Random) -> Ou
         outcome.require(status is not None, "two at once: one hangs", run)
         outcome.require("Traceback" not in run.text, "two at once: a traceback", run)
         outcome.require(status == 0 or "ERROR" in run.text, "two at once: no message", run)
-    outcome.recover(bench, *stages)
+    outcome.recover(bench)
     outcome.finish(bench, bench.expected, bench.launch(*command), "two at once, one more run")
     return outcome

@@ -48,17 +48,21 @@ class Project:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        folder.mkdir(exist_ok=True)
+
+    def make(self) -> "Project":
+        """Copy the code into the folder and make it a repository; returns itself."""
+        self.folder.mkdir()
         for name in COPIED:
             source = ROOT / name
             if source.is_dir():
-                shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+                shutil.copytree(source, self.folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
             else:
-                shutil.copy(source, folder)
+                shutil.copy(source, self.folder)
         self.run("git", "init", "--quiet")
         self.run("dvc", "init", "--quiet")
         self.run("dvc", "config", "core.analytics", "false")
         self.run("reflowbench", "profile", "tiny")
+        return self
 
     def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the copy, with the copy's code."""
@@ -107,6 +111,10 @@ class Project:
                 node = node[part]
             node[last] = value
         path.write_text(yaml.safe_dump(values, sort_keys=False))
+
+    def lock(self) -> dict[str, dict]:
+        """The entries of dvc.lock by stage."""
+        return yaml.safe_load(self.read("dvc.lock"))["stages"]
 
     def read(self, name: str) -> bytes:
         return (self.folder / name).read_bytes()

@@ -177,8 +177,7 @@ def test_a_clone_that_restores_all_from_a_shared_cache_has_the_same_content(whol
 def clone_of(project, folder):
     """A clone without data that uses the same cache, as on a team's machine."""
     project.run("git", "clone", "--quiet", str(project.folder), str(folder / "clone"))
-    clone = Project.__new__(Project)
-    clone.folder = folder / "clone"
+    clone = Project(folder / "clone")
     clone.run("dvc", "cache", "dir", "--local", str(project.folder / ".dvc/cache"))
     (clone.folder / "runs/track").mkdir(parents=True)
     shutil.copy(project.folder / "runs/track/receipt.json", clone.folder / "runs/track")

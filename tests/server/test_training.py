@@ -15,7 +15,7 @@ STEPS = 8000
 
 @pytest.fixture
 def project(tmp_path):
-    project = Project(tmp_path / "project")
+    project = Project(tmp_path / "project").make()
     project.set_params(base__steps=STEPS, monitor__every=STEPS)
     project.run("dvc", "repro", "prepare_data")
     return project

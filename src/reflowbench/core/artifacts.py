@@ -15,7 +15,7 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,9 +79,14 @@ def atomic(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        if path.is_dir():  # a folder cannot be renamed over another one
-            path.replace(old)
-        temporary.replace(path)
+        try:
+            if path.is_dir():  # a folder cannot be renamed over another one
+                path.replace(old)
+            temporary.replace(path)
+        except BaseException:  # a signal too
+            if old.exists() and not path.exists():
+                old.replace(path)
+            raise
     except OSError as error:
         if error.errno not in REMEDIES:
             raise
@@ -89,6 +94,12 @@ def atomic(path: Path) -> Iterator[Path]:
     finally:
         for draft in (temporary, old):
             _remove(draft)
+
+
+def to_disk(path: Path) -> None:
+    """See that a file is on the disk, and not only in the memory of the operating system."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _remove(path: Path) -> None:
@@ -245,6 +256,20 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         raise ReflowbenchError(f"{path}: no such file; `dvc repro` makes it") from None
     except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
         raise ReflowbenchError(f"{path}: damaged, or not written by reflowbench ({error}); {DAMAGED}") from None
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether all safetensors and JSON artifacts in a folder, or below, fit their checksums."""
+    try:
+        for path in sorted(folder.rglob("*")):
+            if path.suffix in _READERS:
+                _READERS[path.suffix](path)
+    except ReflowbenchError:
+        return False
+    return True
+
+
+_READERS: dict[str, Callable[[Path], Any]] = {".safetensors": read_tensors, ".json": read_json}
 
 
 def content_hash(path: Path) -> str | None:

@@ -18,6 +18,10 @@ from reflowbench.core.errors import ReflowbenchError
 FOLDER = "locks"
 
 
+class LockedError(ReflowbenchError):
+    """Another process holds a lock."""
+
+
 @contextlib.contextmanager
 def locked(folder: Path, subject: str) -> Iterator[None]:
     """Hold a lock while working on something.
@@ -33,7 +37,7 @@ def locked(folder: Path, subject: str) -> Iterator[None]:
         Nothing.
 
     Raises:
-        ReflowbenchError: If another process holds it; names the process and what to do.
+        LockedError: If another process holds it; names the process and what to do.
     """
     path = _path(folder, subject)
     folder.mkdir(parents=True, exist_ok=True)
@@ -85,7 +89,7 @@ def _taken(path: Path, subject: str) -> IO[str]:
             file.seek(0)
             pid, _, host = file.read(200).partition(" ")
             file.close()
-            raise ReflowbenchError(
+            raise LockedError(
                 f"process {pid or 'unknown'} on {host or 'an unknown host'} still works on {subject}: wait until it "
                 f"has ended, or stop it there by `kill {pid}` (it saves what it has done, and the next run goes on "
                 "from there); then run `dvc repro` again"

@@ -16,15 +16,16 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from reflowbench.core import locks, sidecar
-from reflowbench.core.artifacts import atomic, content_hash, read_tensors, write_json, write_tensors
+from reflowbench.core.artifacts import atomic, content_hash, read_tensors, to_disk, write_json, write_tensors
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.params import Group
+from reflowbench.core.processes import launcher, lives, stop_signals
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +39,6 @@ VARIABLE = "REFLOWBENCH_SAVE_SECONDS"
 _SHARE = 0.02
 """Saving takes at most this share of the time, however large the state is."""
 _NOT_INPUTS = ("out", "plots", "params")
-_SHELLS = ("sh", "bash", "dash", "zsh", "fish", "ksh")
 
 State = tuple[dict[str, "torch.Tensor"], dict[str, Any]]
 """Tensors, and what JSON can hold."""
@@ -95,7 +95,7 @@ class Workspace:
     """
 
     def __init__(self, folder: Path, about: Mapping[str, Any]) -> None:
-        self.folder, self._about, self._launcher = folder, about, _launcher()
+        self.folder, self._about, self._launcher = folder, about, launcher()
         self._every = save_seconds()
         self._saved, self._took = time.monotonic(), 0.0
 
@@ -108,21 +108,20 @@ class Workspace:
 
     def is_abandoned(self) -> bool:
         """Whether the `dvc` that started this stage has gone, so that nobody will record its outputs."""
-        return self._launcher is not None and not _lives(self._launcher)
+        return self._launcher is not None and not lives(self._launcher)
 
     def due(self) -> bool:
         """Whether it is time to save. By a clock that is never set, so that a jump of the date does no harm."""
         wait = 0.0 if self._every == 0 else max(self._every, self._took / _SHARE)
         return time.monotonic() - self._saved >= wait
 
-    def save(self, state: State) -> None:
-        """Save, whole or not at all, and on the disk before this returns."""
+    def save(self, state: Callable[[], State]) -> None:
+        """Save what a function gives, whole or not at all, and on the disk before this returns."""
         started = time.monotonic()
         try:
             with atomic(self.part(STATE)) as temporary:
-                write_tensors(temporary, *state)
-                with temporary.open("rb") as file:
-                    os.fsync(file.fileno())
+                write_tensors(temporary, *state())
+                to_disk(temporary)
         finally:  # one that fails is not tried again at once
             self._saved = time.monotonic()
             self._took = self._saved - started
@@ -144,6 +143,7 @@ class Workspace:
 def open_workspace(args: argparse.Namespace, *groups: Group) -> Iterator[Workspace]:
     """Scratch space under the fingerprint of a stage's run, for this process alone; removed if nothing is raised.
 
+    Where a process of another checkout works on the same, as parallel experiments do, this one gets a space of its own.
     If the `dvc` that started the stage was killed, it is kept: nobody records the outputs, and the next run, which
     makes them again, then finds all the work done.
 
@@ -153,24 +153,26 @@ def open_workspace(args: argparse.Namespace, *groups: Group) -> Iterator[Workspa
 
     Yields:
         The workspace, with what a killed run left in it.
-
-    Raises:
-        ReflowbenchError: If another process works on the same.
     """
     script = Path(sys.argv[0]).stem
     inputs = {name: value for name, value in sorted(vars(args).items()) if name not in _NOT_INPUTS}
     key = fingerprint(script, inputs, groups)
     about = {"script": script, "stage": sidecar.stage_name(), "arguments": {k: str(v) for k, v in inputs.items()}}
-    with locks.locked(sidecar.folder() / locks.FOLDER, subject(script, key)):
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locks.locked(sidecar.folder() / locks.FOLDER, subject(key)))
+        except locks.LockedError:  # not for the same output: that has a lock too
+            key = f"{key}-{os.getpid()}"
+            stack.enter_context(locks.locked(sidecar.folder() / locks.FOLDER, subject(key)))
         workspace = Workspace(sidecar.folder() / FOLDER / key, about)
         yield workspace
         if not workspace.is_abandoned():
             shutil.rmtree(workspace.folder, ignore_errors=True)
 
 
-def subject(script: str, key: str) -> str:
+def subject(key: str) -> str:
     """What the lock of a workspace is of."""
-    return f"{script} ({FOLDER}/{key})"
+    return f"{sidecar.folder() / FOLDER / key}"
 
 
 def fingerprint(script: str, inputs: Mapping[str, Any], groups: Sequence[Group]) -> str:
@@ -184,19 +186,25 @@ def fingerprint(script: str, inputs: Mapping[str, Any], groups: Sequence[Group])
     Returns:
         Hexadecimal digits.
     """
-    import torch
-
-    # What is imported now is the code that will run. Where a file is not there any more, so is not the code.
-    modules = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
-    ours = {name: file for name, file in modules.items() if file and name.split(".")[0] in ("reflowbench", "stages")}
     content = {
         "script": script,
         "inputs": {name: content_hash(v) if isinstance(v, Path) else str(v) for name, v in inputs.items()},
         "params": [[type(group).__name__, group.model_dump()] for group in groups],
-        "code": {name: content_hash(Path(file)) for name, file in sorted(ours.items())},
-        "torch": torch.__version__,
+        "code": {name: content_hash(file) for name, file in sorted(_code().items())},
+        "libraries": {name: version(name) for name in ("torch", "numpy", "scipy")},
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _code() -> dict[str, Path]:
+    """The stage's script, and the folders of what it imports: some of that is imported only when it is needed."""
+    files = {name: getattr(module, "__file__", None) for name, module in list(sys.modules.items())}
+    found = {"__main__": Path(file)} if (file := files["__main__"]) else {}
+    for name, file in files.items():
+        if file and name.startswith(("reflowbench.", "stages.")):
+            package = name if Path(file).stem == "__init__" else name.rpartition(".")[0]
+            found |= {f"{package}/{path.name}": path for path in Path(file).parent.glob("*.py")}
+    return found
 
 
 class Resumable(Generic[T]):
@@ -234,7 +242,7 @@ class Resumable(Generic[T]):
             SystemExit: After SIGTERM, with status 143.
             KeyboardInterrupt: After Ctrl-C.
         """
-        with _stop_signals() as stop:
+        with stop_signals() as stop:
             for part in self._work:
                 # If nobody will record the outputs, the run after this one must find all work done.
                 abandoned = self.done == len(self) and self._workspace.is_abandoned()
@@ -243,14 +251,19 @@ class Resumable(Generic[T]):
                 if stop:
                     raise KeyboardInterrupt if stop[0] == signal.SIGINT else SystemExit(128 + stop[0])
                 yield part
+            if stop:  # since the last part; what comes after the work must not begin
+                raise KeyboardInterrupt if stop[0] == signal.SIGINT else SystemExit(128 + stop[0])
 
 
 def _save(work: Work[Any], workspace: Workspace, last: bool) -> None:
     import torch
 
-    tensors, facts = work.state()
+    def state() -> State:
+        tensors, facts = work.state()
+        return tensors, facts | {"threads": torch.get_num_threads()}
+
     try:
-        workspace.save((tensors, facts | {"threads": torch.get_num_threads()}))
+        workspace.save(state)
     except ReflowbenchError as error:  # a full disk must not end the work of days
         print(f"WARNING: {error.args[0].split(';')[0]}: not saved", file=sys.stderr)
     else:
@@ -272,52 +285,13 @@ def _checked_threads(state: State) -> State:
     return tensors, facts
 
 
-@contextlib.contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """Gather SIGTERM and SIGINT in a list instead of stopping; the second one stops as if it were the first."""
-    seen: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}  # as under nohup
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if seen:
-            signal.signal(number, before[signal.Signals(number)])
-            signal.raise_signal(number)
-        seen.append(number)
-        os.write(2, b"stopping after this part; once more stops at once\n")  # print may be at work already
-
-    for number in before:
-        signal.signal(number, note)
-    try:
-        yield seen
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _launcher() -> Any:
-    """The process that started the stage and will record its outputs: `dvc`, behind a shell; None outside of it."""
-    import psutil
-
-    if sidecar.stage_name() is None:
-        return None
-    with contextlib.suppress(psutil.Error):
-        return next((parent for parent in psutil.Process().parents() if parent.name() not in _SHELLS), None)
-    return None
-
-
-def _lives(process: Any) -> bool:
-    import psutil
-
-    with contextlib.suppress(psutil.Error):
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    return False
-
-
 def publish(source: Path, out: Path) -> None:
-    """Make a folder of the workspace an output, whole or not at all. Files are linked where the disk can."""
+    """Make a folder of the workspace an output, whole or not at all. Files are linked where the disk can.
+
+    What a kill left half-written in it stays behind.
+    """
     with atomic(out) as temporary:
-        shutil.copytree(source, temporary, copy_function=_link)
+        shutil.copytree(source, temporary, copy_function=_link, ignore=shutil.ignore_patterns(".*.tmp"))
 
 
 def _link(source: str, target: str) -> None:

@@ -19,11 +19,15 @@ from reflowbench.core.locks import FOLDER, locked
 
 T = TypeVar("T")
 THREADS_VARIABLE = "REFLOWBENCH_THREADS"
-_OUTPUTS = ("out", "plots")
-"""Arguments that name outputs, in every stage script."""
 
 
-def run_stage(main: Callable[..., None], parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> None:
+def run_stage(
+    main: Callable[..., None],
+    parser: argparse.ArgumentParser,
+    argv: Sequence[str] | None = None,
+    *,
+    outputs: Sequence[str] = ("out", "plots"),
+) -> None:
     """Run a stage's `main` with its parsed arguments, then exit.
 
     A `ReflowbenchError`, or a disk that is full or read-only, becomes a message on stderr and exit status 1; Ctrl-C and
@@ -34,11 +38,12 @@ def run_stage(main: Callable[..., None], parser: argparse.ArgumentParser, argv: 
         main: Called with the namespace.
         parser: The stage's arguments.
         argv: Arguments; those of the process if None.
+        outputs: Names of the arguments that name outputs.
     """
     parser.add_argument("--params", type=Path, default=PARAMS_FILE, help="parameter file (default: %(default)s)")
     args = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, _terminate)
-    outs = [path for name in _OUTPUTS if isinstance(path := getattr(args, name, None), Path)]
+    outs = [path for name in outputs if isinstance(path := getattr(args, name, None), Path)]
     status = 1
     try:
         with contextlib.ExitStack() as stack:

@@ -7,6 +7,7 @@ x1 from the real images by index. That halves the disk, and no pair is ever in m
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from reflowbench.core.artifacts import (
     read_json,
     read_tensors,
     require_space,
+    to_disk,
     write_json,
     write_tensors,
 )
@@ -116,9 +118,9 @@ class PairWriter:
 
     def _flush(self) -> None:
         shard, self._pending = self._pending[: self._shard_rows], self._pending[self._shard_rows :].clone()
-        write_tensors(
-            self._folder / _shard_name(self._shards), {"x": shard}, _shard_facts(self._manifest, self._shards)
-        )
+        path = self._folder / _shard_name(self._shards)
+        write_tensors(path, {"x": shard}, _shard_facts(self._manifest, self._shards))
+        to_disk(path)  # a state that counts it must not outlive it in a power cut
         self._shards += 1
 
     def state(self) -> State:
@@ -126,8 +128,16 @@ class PairWriter:
         return {"pending": self._pending}, {"shards": self._shards, "rows": self._rows}
 
     def restore(self, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
-        """Take back what `state` returned."""
+        """Take back what `state` returned; go back further if a shard is damaged."""
         self._pending, self._shards, self._rows = tensors["pending"], facts["shards"], facts["rows"]
+        for index in range(self._shards):
+            try:
+                _read_shard(self._folder, self._manifest, index, self._shard_rows)
+            except ReflowbenchError as error:
+                print(f"WARNING: {error.args[0].split(';')[0]}: made again from there on", file=sys.stderr)
+                self._pending, self._shards = self._pending[:0], index
+                self._rows = index * self._shard_rows
+                return
 
 
 def write_pairs(folder: Path, manifest: Manifest, blocks: Blocks, shard_rows: int = SHARD_ROWS) -> None:
@@ -169,6 +179,23 @@ def _is_in_range(shard: torch.Tensor, kind: str) -> bool:
     return bool(low >= -limit and high <= limit)  # false of NaN
 
 
+def _read_shard(folder: Path, manifest: Manifest, index: int, rows: int) -> torch.Tensor:
+    """Read a shard that is of this place, shape, type and range, shape (rows, dim)."""
+    path, shape = folder / _shard_name(index), (rows, manifest.dim)
+    tensors, facts = read_tensors(path)
+    shard = tensors.get("x", torch.empty(0))
+    wrong = ""
+    if tuple(shard.shape) != shape or shard.dtype != torch.float32:
+        wrong = f"holds {tuple(shard.shape)} values of {shard.dtype} where the manifest says {shape} of float32"
+    elif facts != _shard_facts(manifest, index):
+        wrong = f"is of {facts} where the manifest says {_shard_facts(manifest, index)}"
+    elif not _is_in_range(shard, manifest.kind):
+        wrong = f"holds values that no {manifest.kind} pair has"
+    if wrong:
+        raise ReflowbenchError(f"{path}: {wrong}; {DAMAGED}")
+    return shard
+
+
 class StoredHalf:
     """Rows of the stored half of a pair folder, read through a memory map."""
 
@@ -196,22 +223,7 @@ class StoredHalf:
         self._shards: list[torch.Tensor] = []
         for start in range(0, self.manifest.count, self._shard_rows):
             index, rows = len(self._shards), min(self._shard_rows, self.manifest.count - start)
-            self._shards.append(self._checked(folder / _shard_name(index), index, (rows, self.manifest.dim)))
-
-    def _checked(self, path: Path, index: int, shape: tuple[int, int]) -> torch.Tensor:
-        """Read a shard that is of this place, shape, type and range."""
-        tensors, facts = read_tensors(path)
-        shard = tensors.get("x", torch.empty(0))
-        wrong = ""
-        if tuple(shard.shape) != shape or shard.dtype != torch.float32:
-            wrong = f"holds {tuple(shard.shape)} values of {shard.dtype} where the manifest says {shape} of float32"
-        elif facts != _shard_facts(self.manifest, index):
-            wrong = f"is of {facts} where the manifest says {_shard_facts(self.manifest, index)}"
-        elif not _is_in_range(shard, self.manifest.kind):
-            wrong = f"holds values that no {self.manifest.kind} pair has"
-        if wrong:
-            raise ReflowbenchError(f"{path}: {wrong}; {DAMAGED}")
-        return shard
+            self._shards.append(_read_shard(folder, self.manifest, index, rows))
 
     def __len__(self) -> int:
         return self.manifest.count

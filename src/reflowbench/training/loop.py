@@ -114,6 +114,11 @@ class Trainer:
             update_average(averages, weights, 0)
             self._steps.append(step)
             yield step
+        if not all(torch.isfinite(tensor).all() for tensor in (*weights, *averages)):  # no step comes that would see it
+            raise ReflowbenchError(
+                f"training diverged in round {self._round} at its last step (weights that are not finite); none were "
+                f"written: lower {self._path}.lr or {self._path}.clip"
+            )
         self._coupling.finish(self._networks)
 
     def _go_back(self, step: Step, reason: str, batch: Mapping[str, torch.Tensor]) -> None:

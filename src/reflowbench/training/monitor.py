@@ -75,6 +75,8 @@ class Monitor:
         else:
             self._look(0)
         for step in self._trainer:
+            while int(self._rows[-1].partition(",")[0]) > step.number:  # the training went back; these lead nowhere
+                self._rows.pop(), self._grids.pop()
             if (step.number + 1) % self._params.every == 0 or step.number + 1 == len(self):
                 self._look(step.number + 1)
             yield step

@@ -6,13 +6,16 @@ comes back from DVC's run cache: no stage needs to compute again.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
 
 from reflowbench.core.artifacts import write_text
+from reflowbench.core.errors import ReflowbenchError
 from reflowbench.tracking.lock import LOCK
 
 RWLOCK = Path(".dvc/tmp/rwlock")
@@ -22,38 +25,71 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def recover(root: Path = Path()) -> list[str]:
-    """Make dvc.lock and DVC's table of locks readable again if they are not.
+    """Make every dvc.lock and DVC's table of locks readable again if they are not.
 
     Args:
-        root: The folder of dvc.yaml.
+        root: The folder of dvc.yaml; those of the folders in it are seen to as well.
 
     Returns:
         What was done, as sentences; nothing where all is well.
+
+    Raises:
+        ReflowbenchError: If something is to be done and a `dvc` is at work, which may be writing just that.
     """
-    done = []
-    lock = root / LOCK
-    if lock.exists() and not _is_whole(text := lock.read_text(encoding="utf-8", errors="replace")):
-        kept = _beginning(text)
-        if kept:
-            write_text(lock, kept)
-        else:
-            lock.unlink()
-        count = len(_STAGE.findall(kept))
-        done.append(f"{lock}: was cut short; {count} stages kept, the others come back from DVC's run cache")
+    found = [path for path in (root / LOCK, *sorted(root.glob(f"*/{LOCK}"))) if path.exists()]
     rwlock = root / RWLOCK
-    if rwlock.exists() and not _is_json(rwlock):
-        rwlock.unlink()
-        done.append(f"{rwlock}: was cut short; removed")
+    if all(map(_is_whole, found)) and _is_json(rwlock):
+        return []
+    with _alone(root):  # a file that is being written looks as if it were cut, until its writer is done
+        done = [_shortened(lock) for lock in found if not _is_whole(lock)]
+        if not _is_json(rwlock):
+            rwlock.unlink()
+            done.append(f"{rwlock}: was cut short; removed")
     return done
+
+
+@contextlib.contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Hold the locks under which DVC writes these files."""
+    from dvc.exceptions import DvcException
+    from dvc.lock import LockError, make_lock
+    from dvc.repo import Repo
+
+    try:
+        repo = Repo(str(root))
+        links = repo.config["core"].get("hardlink_lock", False)
+        table = make_lock(str(root / f"{RWLOCK}.lock"), tmp_dir=repo.tmp_dir, hardlink_lock=links)
+        with repo.lock, table:
+            yield
+    except LockError:
+        raise ReflowbenchError(
+            f"{root / LOCK}: cannot be read now and a `dvc` is at work here: wait until it has ended, then try again"
+        ) from None
+    except DvcException as error:
+        raise ReflowbenchError(f"{root.resolve()}: {error}") from None
+
+
+def _shortened(lock: Path) -> str:
+    kept = _beginning(lock.read_text(encoding="utf-8", errors="replace"))
+    if kept:
+        write_text(lock, kept)
+    else:
+        lock.unlink()
+    count = len(_STAGE.findall(kept))
+    return f"{lock}: was cut short; {count} stages kept, the others come back from DVC's run cache"
 
 
 def _beginning(text: str) -> str:
     """As many whole stages as there are; empty if there is none."""
     ends = [match.start() for match in _STAGE.finditer(text)]
-    return next((text[:end] for end in reversed(ends[1:]) if _is_whole(text[:end])), "")
+    return next((text[:end] for end in reversed(ends[1:]) if _is_lock(text[:end])), "")
 
 
-def _is_whole(text: str) -> bool:
+def _is_whole(lock: Path) -> bool:
+    return _is_lock(lock.read_text(encoding="utf-8", errors="replace"))
+
+
+def _is_lock(text: str) -> bool:
     try:
         content = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError:
@@ -82,6 +118,9 @@ def _is_item(item: object) -> bool:
 
 
 def _is_json(path: Path) -> bool:
+    """Whether a file holds a mapping, or is not there."""
+    if not path.exists():
+        return True
     try:
         return isinstance(json.loads(path.read_bytes()), dict)
     except ValueError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,13 +41,20 @@ def _saved() -> Iterator[Item]:
     for folder in (sidecar.folder() / resume.FOLDER).glob("*"):
         try:
             about = read_json(folder / resume.ABOUT)
-            script, what = str(about["script"]), str(about["stage"] or about["script"])
+            what = str(about["stage"] or about["script"])
         except (ReflowbenchError, KeyError):
-            script, what = "", "unknown: its description is damaged"
-        files = [path for path in folder.rglob("*") if path.is_file()]
-        size, changed = sum(path.stat().st_size for path in files), max((p.stat().st_mtime for p in files), default=0.0)
-        holder = locks.holder(sidecar.folder() / locks.FOLDER, resume.subject(script, folder.name))
+            what = "unknown: its description is damaged"
+        facts = []
+        for path in folder.rglob("*"):
+            with contextlib.suppress(FileNotFoundError):  # a stage that works replaces its files
+                facts.append(path.stat())
+        size, changed = sum(fact.st_size for fact in facts), max((fact.st_mtime for fact in facts), default=0.0)
+        holder = locks.holder(_locks(), resume.subject(folder.name))
         yield Item(folder, f"saved work of {what}", size, changed, holder)
+
+
+def _locks() -> Path:
+    return sidecar.folder() / locks.FOLDER
 
 
 def _diverged() -> Iterator[Item]:
@@ -61,10 +69,15 @@ def clean() -> list[Item]:
     Returns:
         What was removed.
     """
-    free = [item for item in items() if not item.holder]
-    for item in free:
+    removed = []
+    for item in items():
         if item.path.is_dir():
-            shutil.rmtree(item.path)
+            try:
+                with locks.locked(_locks(), resume.subject(item.path.name)):  # a stage may begin any moment
+                    shutil.rmtree(item.path)
+            except locks.LockedError:
+                continue
         else:
             item.path.unlink(missing_ok=True)
-    return free
+        removed.append(item)
+    return removed

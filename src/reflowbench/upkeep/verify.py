@@ -45,11 +45,16 @@ def damages(root: Path = Path()) -> Iterator[Damage]:
     here = Path(repo.root_dir)
     for out in repo.index.outs:
         path, recorded = Path(out.fs_path), out.hash_info.value
-        if recorded and path.exists() and content_hash(path) != recorded:
+        if recorded and path.exists() and content_hash(path) != recorded and not _is_unrecorded(out.stage):
             yield Damage(path.relative_to(here), "output" if out.use_cache else "committed")
     for path in sorted(Path(repo.cache.local.path).glob("??/*")):
         if not path.name.endswith(".tmp") and content_hash(path) != (path.parent.name + path.name).removesuffix(".dir"):
             yield Damage(path, "cache")
+
+
+def _is_unrecorded(stage: Any) -> bool:
+    """Whether a stage has other parameters or inputs than recorded: its output may be that of a run since then."""
+    return bool(stage.changed_stage() or any(dep.status() for dep in stage.deps))
 
 
 def _repository(root: Path) -> Any:

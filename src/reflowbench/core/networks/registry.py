@@ -56,6 +56,8 @@ def load(path: Path) -> tuple[nn.Module, NetworkParams, int]:
         network.load_state_dict(tensors)
         if wrong := {name for name, own in network.state_dict().items() if own.dtype != tensors[name].dtype}:
             raise ValueError(f"other types of numbers in {sorted(wrong)}")
+        if wrong := {name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()}:
+            raise ValueError(f"values that are not finite in {sorted(wrong)}")
     except (KeyError, ValueError, RuntimeError) as error:
         raise ReflowbenchError(f"{path}: not a velocity network ({error}); delete it and run `dvc repro`") from None
     return network.eval(), params, facts["dim"]

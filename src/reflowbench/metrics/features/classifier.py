@@ -83,12 +83,21 @@ class ClassifierTraining:
         return self._params.steps
 
     def __iter__(self) -> Iterator[float]:
-        """Take the steps that are left, yielding the loss of each."""
+        """Take the steps that are left, yielding the loss of each.
+
+        Raises:
+            ReflowbenchError: If the training diverges.
+        """
         while (step := self.done) < self._params.steps:
             draw = generator(self._params.seed, "classifier batch", step=step)
             rows = torch.randint(len(self._data), (self._params.batch,), generator=draw)
             loss = nn.functional.cross_entropy(self.network(self._images[rows]), self._data.labels[rows])
             self._optimizer.zero_grad()
+            if not torch.isfinite(loss):
+                raise ReflowbenchError(
+                    f"training of the feature classifier diverged at step {step} (loss {loss.item()}); no weights were "
+                    "written: lower features.lr"
+                )
             loss.backward()  # type: ignore[no-untyped-call]
             self._optimizer.step(self._params.lr)
             self.done += 1

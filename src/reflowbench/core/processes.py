@@ -1,0 +1,57 @@
+"""The processes around a stage: what asks it to stop, and who started it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+from reflowbench.core import sidecar
+
+_SHELLS = ("sh", "bash", "dash", "zsh", "fish", "ksh")
+
+
+@contextlib.contextmanager
+def stop_signals() -> Iterator[list[int]]:
+    """Gather SIGTERM and SIGINT in a list instead of stopping; the second one stops as if it were the first."""
+    seen: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}  # as under nohup
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if seen:
+            signal.signal(number, before[signal.Signals(number)])
+            signal.raise_signal(number)
+        seen.append(number)
+        os.write(2, b"stopping after this part; once more stops at once\n")  # print may be at work already
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield seen
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def launcher() -> Any:
+    """The process that started the stage and will record its outputs: `dvc`, behind a shell; None outside of it."""
+    import psutil
+
+    if sidecar.stage_name() is None:
+        return None
+    with contextlib.suppress(psutil.Error):
+        return next((parent for parent in psutil.Process().parents() if parent.name() not in _SHELLS), None)
+    return None
+
+
+def lives(process: Any) -> bool:
+    """Whether a process is at work."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    return False

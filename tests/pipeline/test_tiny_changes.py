@@ -1,0 +1,103 @@
+"""The real DAG on the tiny profile when something changes: what runs again, and nothing else. In order, on one copy."""
+
+import re
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+from tests.pipeline.project import TINY_STAGES, Project
+
+pytestmark = pytest.mark.slow
+
+
+def test_report_code_reruns_the_report_only(project):
+    path = project.folder / "src/reflowbench/report/markdown.py"
+    path.write_text(path.read_text() + "\n# a comment\n")
+    assert project.repro() == {"report"}
+
+
+def test_what_trainings_show_reruns_the_trainings_and_changes_no_model(project):
+    """They declare it. No weight depends on it, so nothing after them runs."""
+    before = project.lock()
+    project.set_params(monitor__every=5)
+    trainings = {"train_base@0", "reflow@reflow-0-after0", "rca@rca-0-after0", "ocar@ocar-0-after0"}
+    assert project.repro() == trainings
+    assert b"\n10," in project.read("runs/training/rca/s0/k1/curves.csv")
+
+    def models(stages):
+        return {n: [out for out in stages[n]["outs"] if "/training/" not in out["path"]] for n in trainings}
+
+    assert models(project.lock()) == models(before) and project.lock() != before
+    project.set_params(monitor__every=6)
+    assert project.repro() == set(), "from DVC's run cache"
+    assert project.lock() == before
+
+
+def test_a_parameter_of_rca_reruns_rcas_chain_only(project):
+    project.set_params(methods__rca__real_fraction=0.0)
+    chain = {name for name in TINY_STAGES if "@rca-0" in name}
+    unchanged = {"k0@rca-0", "generate_pairs@rca-0-after0", "rca_regenerate@rca-0-after0"}
+    theory = {"theory_gaussian@rca", "theory_report"}
+    assert project.repro() == chain - unchanged | theory | {"summarize", "report", "track"}
+    # lambda = 0 is Reflow, to the byte
+    chains = project.folder / "runs/chains"
+    weights = [(chains / method / "s0/k1/model/model.safetensors").read_bytes() for method in ("reflow", "rca")]
+    assert weights[0] == weights[1]
+
+
+def test_another_round_runs_that_round_only(project):
+    rounds = [{"k": k, "prev": k - 1} for k in (1, 2)]
+    project.set_params(grid__rounds=rounds, grid__ks=[1, 2])
+    trained = {f"{name}-0-after1" for name in ("generate_pairs@reflow", "generate_pairs@rca", "rca_regenerate@rca")}
+    trained |= {"reflow@reflow-0-after1", "rca@rca-0-after1", "ocar@ocar-0-after1"}
+    evaluated = {f"evaluate@{method}-0-2" for method in ("reflow", "rca", "ocar")}
+    assert project.repro() == trained | evaluated | {"summarize", "report", "track"}
+
+
+def test_a_smaller_grid_ignores_and_names_what_is_left_over(project):
+    project.set_params(grid__rounds=[{"k": 1, "prev": 0}], grid__ks=[1])
+    result = project.run("dvc", "repro")
+    assert Project.stages_that_ran(result.stdout) == {"summarize", "report", "track"}
+    assert "ignored: runs/evaluations/rca/s0/k2 is not a cell of the grid" in result.stderr
+    assert b",2,euler" not in project.read("reports/results.csv")
+
+
+def test_a_method_added_as_the_docs_say_runs_its_own_cells_only(project):
+    code, block = re.findall(r"```(?:python|yaml)\n(.*?)```", (ROOT / "docs/adding-a-method.md").read_text(), re.DOTALL)
+    (project.folder / "src/reflowbench/couplings/anneal.py").write_text(code)
+    for name, old in (("defaults", "methods:\n"), ("tiny", "methods: [")):
+        path = project.folder / f"profiles/{name}.yaml"
+        path.write_text(path.read_text().replace(old, old + (block if name == "defaults" else "anneal, "), 1))
+    params = project.read("params.yaml")
+    project.run("reflowbench", "profile", "tiny")
+    project.set_params(methods__rca__real_fraction=yaml.safe_load(params)["methods"]["rca"]["real_fraction"])
+    project.run("reflowbench", "check")
+    cells = {"k0@anneal-0", "generate_pairs@anneal-0-after0", "reflow@anneal-0-after0", "evaluate@anneal-0-1"}
+    cells |= {"theory_gaussian@anneal", "theory_report"}
+    assert project.repro() == cells | {"prepare_data", "summarize", "report", "track"}
+    assert b"anneal" in project.read("reports/report.md")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"methods__rca__real_fractoin": 0.5}, "methods.rca.real_fractoin: unknown parameter; allowed here"),
+        ({"methods__rca__real_fraction": 1.5}, "methods.rca.real_fraction = 1.5"),
+        ({"round__steps": "many"}, "round.steps = 'many'"),
+        ({"grid__rounds": {1: {"k": 1, "prev": 0}}}, "grid.rounds"),
+        ({"grid__seeds": []}, "grid.seeds = []: list should have at least 1 item"),
+    ],
+)
+def test_bad_parameters_stop_the_run_with_their_name(project, change, message):
+    params, results = project.read("params.yaml"), project.read("reports/results.csv")
+    try:
+        project.set_params(**change)
+        for command in (["reflowbench", "check"], ["dvc", "repro"], ["dvc", "repro", "--force", "prepare_data"]):
+            result = project.run(*command, check=False)
+            assert result.returncode != 0
+            assert message in result.stdout + result.stderr and "Traceback" not in result.stderr
+        assert project.read("reports/results.csv") == results
+    finally:
+        (project.folder / "params.yaml").write_bytes(params)
+        project.run("dvc", "checkout")
