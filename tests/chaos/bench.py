@@ -81,6 +81,7 @@ class Bench(Project):
 
     def __init__(self, folder: Path, logs: Path, params: dict[str, object], targets: list[str]):
         super().__init__(folder)
+        self.make()
         self.set_params(**params)
         self.targets, self._logs, self._count = targets, logs, itertools.count()
         logs.mkdir(exist_ok=True)
