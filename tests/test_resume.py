@@ -46,6 +46,9 @@ def here(tmp_path, monkeypatch):
     for name in ("DVC_ROOT", "DVC_STAGE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(resume.VARIABLE, "0")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def left():

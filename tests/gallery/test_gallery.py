@@ -129,11 +129,12 @@ def test_images_that_are_not_there_or_of_another_shape(workspace, images):
 
 def test_a_damaged_or_a_diverged_model(workspace):
     network, params, dim = load_model(workspace / MODEL)
-    with torch.no_grad():
-        network.output.bias.fill_(torch.inf)
-    shutil.rmtree(workspace / MODEL)
-    save_model(workspace / MODEL, network, params, dim, {}, lambda path: None)
-    assert "the samples are not finite" in fails("sample", MODEL, "--out", "grid.png")
+    for value, message in ((3e38, "the samples are not finite"), (torch.inf, "values that are not finite in")):
+        with torch.no_grad():
+            network.output.bias.fill_(value)
+        shutil.rmtree(workspace / MODEL)
+        save_model(workspace / MODEL, network, params, dim, {}, lambda path: None)
+        assert message in fails("sample", MODEL, "--out", "grid.png")
     (workspace / MODEL / "model.safetensors").write_bytes(b"?")
     assert "damaged" in fails("sample", MODEL, "--out", "grid.png")
 

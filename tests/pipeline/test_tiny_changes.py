@@ -8,7 +8,7 @@ import yaml
 from tests.conftest import ROOT
 from tests.pipeline.project import TINY_STAGES, Project
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 def test_report_code_reruns_the_report_only(project):
@@ -77,27 +77,3 @@ def test_a_method_added_as_the_docs_say_runs_its_own_cells_only(project):
     cells |= {"theory_gaussian@anneal", "theory_report"}
     assert project.repro() == cells | {"prepare_data", "summarize", "report", "track"}
     assert b"anneal" in project.read("reports/report.md")
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"methods__rca__real_fractoin": 0.5}, "methods.rca.real_fractoin: unknown parameter; allowed here"),
-        ({"methods__rca__real_fraction": 1.5}, "methods.rca.real_fraction = 1.5"),
-        ({"round__steps": "many"}, "round.steps = 'many'"),
-        ({"grid__rounds": {1: {"k": 1, "prev": 0}}}, "grid.rounds"),
-        ({"grid__seeds": []}, "grid.seeds = []: list should have at least 1 item"),
-    ],
-)
-def test_bad_parameters_stop_the_run_with_their_name(project, change, message):
-    params, results = project.read("params.yaml"), project.read("reports/results.csv")
-    try:
-        project.set_params(**change)
-        for command in (["reflowbench", "check"], ["dvc", "repro"], ["dvc", "repro", "--force", "prepare_data"]):
-            result = project.run(*command, check=False)
-            assert result.returncode != 0
-            assert message in result.stdout + result.stderr and "Traceback" not in result.stderr
-        assert project.read("reports/results.csv") == results
-    finally:
-        (project.folder / "params.yaml").write_bytes(params)
-        project.run("dvc", "checkout")

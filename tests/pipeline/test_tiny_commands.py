@@ -61,6 +61,7 @@ def commit(project, message):
     project.run("git", *user, "commit", "--quiet", "--message", message)
 
 
+@pytest.mark.long
 def test_two_branches_are_compared(whole):
     """One parameter of one method is changed on a branch: every tool names it, and numbers of that method alone."""
     before = whole.read("params.yaml")

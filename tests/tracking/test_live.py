@@ -221,6 +221,7 @@ def test_a_sync_waits_for_no_stuck_live_view(workspace, monkeypatch):
         assert stuck.wait(10) == -15
 
 
+@pytest.mark.long
 def test_six_processes_on_an_empty_store(bare, tmp_path, monkeypatch):
     """Live views and syncs of several checkouts that share a file, all at once."""
     paths = [journal(bare, f"170000000000{i}-{i}") for i in range(6)]

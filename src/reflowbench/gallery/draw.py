@@ -95,7 +95,8 @@ def samples(model: Model, index: Sequence[int], nfe: int, solver: FixedSolver, s
         Shape (n, height, width, channels).
     """
     _, blocks, place, steps = _start(model, index, nfe, solver, seed)
-    ends = torch.cat([solve(model.velocity, block, solver, steps) for block in blocks])[place]
+    made = [solve(model.velocity, block, solver, steps) for block in blocks]
+    ends = torch.cat(made)[place] if made else torch.empty(0, model.data.dim)
     return _images(model, _finite(ends))
 
 
