@@ -146,6 +146,7 @@ def _beside(bench: Bench, stage: str, first: Run, saved: bool, rng: Random, outc
     paused = orphan is not None and _at_work(orphan) and rng.random() < 0.5
     if paused:
         orphan.suspend()
+    outcome.recover(bench)
     second = bench.launch_stage(stage)
     released = worked = float("inf")
     while second.process.poll() is None:
@@ -198,9 +199,10 @@ def signal_series(bench: Bench, stage: str, number: signal.Signals, rng: Random)
         if run.wait() == 0:
             continue
         outcome.times += 1
-        said, saved, wanted = SAVED in run.text, bool(bench.saved()), 128 + number
+        said, saved = SAVED in run.text, bool(bench.saved())
+        ends = [f"exited with {status}" for status in (128 + number, -number)]  # the latter while Python itself ends
         outcome.counts["state saved" if said else "nothing to save"] += 1
-        outcome.require(f"exited with {wanted}" in run.text, f"{stage}: exit status is not {wanted}", run)
+        outcome.require(any(end in run.text for end in ends), f"{stage}: not ended by {number.name}", run)
         outcome.require("Traceback" not in run.text, f"{stage}: a traceback after {number.name}", run)
         outcome.require(said == saved, f"{stage}: what it says of saving is not so", run)
         last = bench.launch_stage(stage)
