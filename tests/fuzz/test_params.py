@@ -84,13 +84,15 @@ def outcome(path):
 
 
 def same_values(typed, raw):
-    """Nothing is coerced, but whole numbers to floats without loss."""
+    """Nothing is coerced, but whole numbers to the nearest floats, as YAML's own floats are."""
     if isinstance(typed, dict):
         raw = {key: OPTIONAL[key] for key in typed if key in OPTIONAL} | raw
         return typed.keys() == raw.keys() and all(same_values(typed[key], raw[key]) for key in raw)
     if isinstance(typed, list):
         return isinstance(raw, list) and len(typed) == len(raw) and all(map(same_values, typed, raw))
-    return typed == raw and (type(typed) is type(raw) or (type(typed) is float and type(raw) is int))
+    if type(typed) is float and type(raw) is int:
+        raw = float(raw)
+    return typed == raw and type(typed) is type(raw)
 
 
 def as_dvc_reads(raw, path):

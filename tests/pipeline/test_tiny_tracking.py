@@ -52,7 +52,10 @@ class Tracked:
 
 @pytest.fixture(scope="module")
 def whole(project):
-    """The pipeline, brought up to date and committed; and mirrored."""
+    """The pipeline, brought up to date and committed; and mirrored, in an MLflow that holds nothing of other tests."""
+    for path in ("mlflow.db", "mlartifacts", "runs/track", ".scratch/track.json"):
+        path = project.folder / path
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     (project.folder / "params.yaml").unlink()
     project.run("reflowbench", "profile", "tiny")
     project.repro()
