@@ -52,10 +52,7 @@ class Tracked:
 
 @pytest.fixture(scope="module")
 def whole(project):
-    """The pipeline, brought up to date and committed; and mirrored, in an MLflow that holds nothing of other tests."""
-    for path in ("mlflow.db", "mlartifacts", "runs/track", ".scratch/track.json"):
-        path = project.folder / path
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    """The pipeline, brought up to date and committed; and mirrored."""
     (project.folder / "params.yaml").unlink()
     project.run("reflowbench", "profile", "tiny")
     project.repro()
@@ -188,8 +185,9 @@ def clone_of(project, folder):
 
 
 def content(tracked, run):
-    """All of a run but what only the machine knows that ran it, and ids of other runs."""
-    tags = {k: v for k, v in run.data.tags.items() if not k.startswith(("run.", "live.", "mlflow.", "dvc.parents"))}
+    """All of a run but what only the machine knows that ran it, ids of other runs, and where it was first seen."""
+    other = ("run.", "live.", "mlflow.", "dvc.parents", "git.commit")
+    tags = {k: v for k, v in run.data.tags.items() if not k.startswith(other)}
     files = tracked.files(run)
     lineage = [parent["stage"] for parent in json.loads(files.pop("lineage.json", "[]"))]
     stages = [row[:2] for row in json.loads(files.pop("stages.json", '{"data": []}'))["data"]]
