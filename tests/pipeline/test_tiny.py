@@ -92,6 +92,7 @@ def test_a_second_run_runs_nothing_and_adds_nothing(project):
     assert (finished_runs(project), project.read("dvc.lock")) == before
 
 
+@pytest.mark.long
 def test_outputs_are_the_same_bytes_when_made_again(project):
     """What trainings show of themselves included, and the tables and figures that Git holds."""
     before = project.lock()
@@ -132,6 +133,7 @@ def test_a_studys_chain_gives_the_pipelines_own_numbers(project):
     study.unlink()
 
 
+@pytest.mark.long
 def test_restored_from_the_cache_nothing_runs_but_the_mirror_is_whole(project):
     reports = project.read("reports/results.csv"), project.read("reports/report.md")
     for name in ("runs", "mlartifacts", ".scratch"):
