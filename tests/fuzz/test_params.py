@@ -161,7 +161,7 @@ def test_a_changed_value_of_a_study_is_accepted_as_it_is_or_named(folder, data):
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["tiny", "digits", "study"])
-@settings(max_examples=2500)
+@settings(max_examples=1000)
 @given(data=st.data())
 def test_many_changed_values(folder, name, data):
     check_change(folder, name, data)
