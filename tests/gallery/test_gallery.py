@@ -186,3 +186,4 @@ def test_numbers_that_make_no_samples(workspace):
         with pytest.raises(ReflowbenchError, match=message):
             samples(model, index, nfe, solver, 0)
     assert samples(model, [], 4, "euler", 0).shape == (0, 4, 4, 1)
+    assert [state.shape for state in states(model, [], 4, "euler", 0)] == [(0, 16)] * 5

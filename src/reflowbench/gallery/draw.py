@@ -52,7 +52,7 @@ def _start(
         places.append(used[column] * BLOCK + column)
         used[column] += 1
     place = torch.tensor(places, dtype=torch.int64)
-    laid = torch.zeros(max(places, default=-1) + 1, model.data.dim)
+    laid = torch.zeros(max(places, default=0) + 1, model.data.dim)  # a block even for no samples
     laid[place] = z
     return z, [block for block, _ in in_blocks(laid)], place, nfe // per_step
 
@@ -95,8 +95,7 @@ def samples(model: Model, index: Sequence[int], nfe: int, solver: FixedSolver, s
         Shape (n, height, width, channels).
     """
     _, blocks, place, steps = _start(model, index, nfe, solver, seed)
-    made = [solve(model.velocity, block, solver, steps) for block in blocks]
-    ends = torch.cat(made)[place] if made else torch.empty(0, model.data.dim)
+    ends = torch.cat([solve(model.velocity, block, solver, steps) for block in blocks])[place]
     return _images(model, _finite(ends))
 
 
