@@ -7,9 +7,13 @@ from pathlib import Path
 from reflowbench.core.artifacts import atomic, write_json, write_tensors
 from reflowbench.core.config import load_group
 from reflowbench.core.data.images import ImageSet
+from reflowbench.core.data.latents import Codec
+from reflowbench.core.data.space import Space
+from reflowbench.core.device import Field, device
+from reflowbench.core.distributed import world
 from reflowbench.core.evaluations import METRICS_FILE, SAMPLES_FILE
 from reflowbench.core.networks.model import load_facts, load_model
-from reflowbench.core.params import EvaluateParams
+from reflowbench.core.params import EvaluateParams, LatentsParams
 from reflowbench.core.resume import Resumable, open_workspace
 from reflowbench.core.stage import drive, run_stage, set_threads
 from reflowbench.metrics.evaluate import Evaluation
@@ -18,20 +22,25 @@ from reflowbench.metrics.features.registry import load_networks
 from reflowbench.metrics.floor import floor, real_spectrum
 from reflowbench.metrics.reference import Reference
 
-GROUPS = (EvaluateParams,)
+GROUPS = (EvaluateParams, LatentsParams)
 
 
 def main(args: argparse.Namespace) -> None:
     """Measure the model; write the numbers and a grid of samples."""
     set_threads()
-    params = load_group(EvaluateParams, args.params)
+    params, latents = load_group(EvaluateParams, args.params), load_group(LatentsParams, args.params)
     data, heldout = ImageSet.load(args.data), ImageSet.load(args.heldout)
-    classifier, accuracy = load(args.features)
-    networks = load_networks(params, classifier, data.shape)
-    velocity, _, _ = load_model(args.model)
-    evaluation = Evaluation(velocity, data, heldout, Reference(data, networks, classifier, params), params, args.seed)
-    with open_workspace(args, params) as workspace:
+    where = device()
+    classifier, accuracy = load(args.features, where)
+    networks = load_networks(params, classifier, data.shape, where)
+    velocity = Field(load_model(args.model, where)[0], params.precision)
+    space = Space(data, Codec(latents, where) if latents.path else None)
+    reference = Reference(data, networks, classifier, params)
+    evaluation = Evaluation(velocity, data, heldout, reference, params, args.seed, space)
+    with open_workspace(args, params, latents) as workspace:
         drive(Resumable(evaluation, workspace), "evaluate")
+        if not world().first:
+            return
         real = floor(data, heldout, networks, classifier, params) if args.floor else []
         result = {
             "measurements": [asdict(m) for m in [*evaluation.measurements, *real]],
@@ -57,4 +66,4 @@ PARSER.add_argument("--floor", action="store_true", help="measure real images ag
 PARSER.add_argument("--out", type=Path, required=True, help="evaluation folder")
 
 if __name__ == "__main__":
-    run_stage(main, PARSER)
+    run_stage(main, PARSER, spread=True)

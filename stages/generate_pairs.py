@@ -1,26 +1,30 @@
 """generate_pairs: synthetic pairs of a round, from the weights that the round starts from."""
 
 import argparse
+import math
 from pathlib import Path
 
 from reflowbench.core.config import load_group
+from reflowbench.core.device import device
 from reflowbench.core.networks.model import load_model
-from reflowbench.core.params import PairsParams
+from reflowbench.core.params import LatentsParams, PairsParams
 from reflowbench.core.resume import Resumable, open_workspace, publish
 from reflowbench.core.stage import drive, run_stage, set_threads
 from reflowbench.pairs.generate import synthetic_pairs
 from reflowbench.pairs.store import PairWriter
 
-GROUPS = (PairsParams,)
+GROUPS = (PairsParams, LatentsParams)
 
 
 def main(args: argparse.Namespace) -> None:
     """Solve the flow forward from fresh noise."""
     set_threads()
     params = load_group(PairsParams, args.params, args.chain)
-    network, _, dim = load_model(args.model)
-    manifest, blocks = synthetic_pairs(network, params, args.seed, args.round, dim)
-    with open_workspace(args, params) as workspace:
+    latents = load_group(LatentsParams, args.params)
+    network, _, shape = load_model(args.model, device())
+    bounded = latents.path is None
+    manifest, blocks = synthetic_pairs(network, params, args.seed, args.round, math.prod(shape), bounded=bounded)
+    with open_workspace(args, params, latents) as workspace:
         made = workspace.part("pairs")
         drive(Resumable(PairWriter(made, manifest, blocks), workspace), "pairs")
         publish(made, args.out)
@@ -34,4 +38,4 @@ PARSER.add_argument("--model", type=Path, required=True, help="model folder of t
 PARSER.add_argument("--out", type=Path, required=True, help="pair folder")
 
 if __name__ == "__main__":
-    run_stage(main, PARSER)
+    run_stage(main, PARSER, spread=True)

@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 
 from reflowbench.core.config import load_group
-from reflowbench.core.data.images import ImageSet
+from reflowbench.core.data.latents import open_data
+from reflowbench.core.device import device
 from reflowbench.core.networks.model import load_model
 from reflowbench.core.params import PairsParams
 from reflowbench.core.resume import Resumable, open_workspace, publish
@@ -19,8 +20,8 @@ def main(args: argparse.Namespace) -> None:
     """Solve the flow backwards from every real image."""
     set_threads()
     params = load_group(PairsParams, args.params, args.chain)
-    data = ImageSet.load(args.data)
-    network, _, _ = load_model(args.model)
+    data = open_data(args.data)
+    network, _, _ = load_model(args.model, device())
     manifest, blocks = inverted_pairs(network, data.images, params, args.seed, args.round)
     with open_workspace(args, params) as workspace:
         made = workspace.part("pairs")
@@ -37,4 +38,4 @@ PARSER.add_argument("--model", type=Path, required=True, help="model folder of t
 PARSER.add_argument("--out", type=Path, required=True, help="pair folder")
 
 if __name__ == "__main__":
-    run_stage(main, PARSER)
+    run_stage(main, PARSER, spread=True)

@@ -10,6 +10,7 @@ from reflowbench.core.params import (
     EvaluateParams,
     GridParams,
     GuardParams,
+    LatentsParams,
     MonitorParams,
     PairsParams,
     RoundParams,
@@ -19,7 +20,7 @@ from reflowbench.core.stage import run_stage
 from reflowbench.couplings.shared import registry
 from stages import evaluate, generate_pairs, rca_regenerate, train_round
 
-GROUPS = (GridParams, RoundParams, GuardParams, PairsParams, EvaluateParams, MonitorParams)
+GROUPS = (GridParams, RoundParams, GuardParams, PairsParams, EvaluateParams, MonitorParams, LatentsParams)
 
 
 def run_seed(args: argparse.Namespace, seed: int, work: Path, out: Path) -> None:
@@ -51,7 +52,8 @@ def main(args: argparse.Namespace) -> None:
     """Run every seed."""
     grid = load_group(GridParams, args.params)
     own = registry.load_method_params(args.method, args.chain, args.params)
-    groups = (load_group(EvaluateParams, args.params), load_group(GuardParams, args.params), own)
+    latents = load_group(LatentsParams, args.params)
+    groups = (load_group(EvaluateParams, args.params), load_group(GuardParams, args.params), latents, own)
     rounds = (load_group(RoundParams, args.params, args.chain), load_group(PairsParams, args.params, args.chain))
     cells = (grid.seeds, grid.rounds, grid.ks)
     with open_workspace(argparse.Namespace(**vars(args), cells=cells), *groups, *rounds) as workspace:

@@ -4,10 +4,12 @@ import argparse
 from pathlib import Path
 
 from reflowbench.core.config import load_group
-from reflowbench.core.data.images import ImageSet
+from reflowbench.core.data.latents import open_data
+from reflowbench.core.device import device
+from reflowbench.core.distributed import world
 from reflowbench.core.networks import registry
 from reflowbench.core.networks.model import save_model
-from reflowbench.core.params import BaseParams, GuardParams, MonitorParams, NetworkParams
+from reflowbench.core.params import BaseParams, GuardParams, LatentsParams, MonitorParams, NetworkParams
 from reflowbench.core.resume import Resumable, open_workspace
 from reflowbench.core.stage import drive, run_stage, set_threads
 from reflowbench.couplings.ot import Ot, OtParams
@@ -17,7 +19,7 @@ from reflowbench.training.journal import Journal
 from reflowbench.training.loop import Trainer
 from reflowbench.training.monitor import Monitor
 
-GROUPS = (NetworkParams, BaseParams, GuardParams, MonitorParams)
+GROUPS = (NetworkParams, BaseParams, GuardParams, MonitorParams, LatentsParams)
 
 
 def main(args: argparse.Namespace) -> None:
@@ -26,17 +28,18 @@ def main(args: argparse.Namespace) -> None:
     network_params, params = load_group(NetworkParams, args.params), load_group(BaseParams, args.params)
     guard = load_group(GuardParams, args.params)
     monitor = [load_group(MonitorParams, args.params)] if args.plots else []
-    data = ImageSet.load(args.data)
-    network = registry.build(network_params, data.dim, args.seed)
+    data = open_data(args.data, load_group(LatentsParams, args.params))
+    network = registry.build(network_params, data.shape, args.seed).to(device())
     inputs = Inputs(args.seed, 0, params.batch, params.steps, data)
-    coupling: Coupling = Independent(inputs)
+    coupling: Coupling = Independent(inputs, params.flip)
     if args.coupling == "ot":
         coupling = Ot(OtParams(assignment="semidiscrete", noises=1, chunk=0, potential=params.potential), inputs)
     trainer = Trainer(network, coupling, params, args.seed, round_=0, path="base", guard=guard)
     run = Monitor(trainer, data, monitor[0], args.seed, args.plots) if monitor else trainer
     with open_workspace(args, network_params, params, guard, *monitor) as workspace:
         drive(Journal(Resumable(run, workspace), args.plots), f"base seed {args.seed}")
-        save_model(args.out, trainer.ema, network_params, data.dim, trainer.facts(), coupling.carry)
+        if world().first:
+            save_model(args.out, trainer.ema, network_params, data.shape, trainer.facts(), coupling.carry)
 
 
 PARSER = argparse.ArgumentParser(description=__doc__)
@@ -47,4 +50,4 @@ PARSER.add_argument("--plots", type=Path, help="folder for curves and samples du
 PARSER.add_argument("--out", type=Path, required=True, help="model folder")
 
 if __name__ == "__main__":
-    run_stage(main, PARSER)
+    run_stage(main, PARSER, spread=True)

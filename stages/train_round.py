@@ -4,9 +4,11 @@ import argparse
 from pathlib import Path
 
 from reflowbench.core.config import load_group
-from reflowbench.core.data.images import ImageSet
+from reflowbench.core.data.latents import open_data
+from reflowbench.core.device import device
+from reflowbench.core.distributed import world
 from reflowbench.core.networks.model import carried, load_model, save_model
-from reflowbench.core.params import GuardParams, MonitorParams, PairsParams, RoundParams
+from reflowbench.core.params import GuardParams, LatentsParams, MonitorParams, PairsParams, RoundParams
 from reflowbench.core.resume import Resumable, open_workspace
 from reflowbench.core.stage import drive, run_stage, set_threads
 from reflowbench.couplings.shared import registry
@@ -16,18 +18,19 @@ from reflowbench.training.journal import Journal
 from reflowbench.training.loop import Trainer
 from reflowbench.training.monitor import Monitor
 
-GROUPS = (RoundParams, GuardParams, PairsParams, MonitorParams)
+GROUPS = (RoundParams, GuardParams, PairsParams, MonitorParams, LatentsParams)
 
 
 def main(args: argparse.Namespace) -> None:
     """Train from the weights of the round before; write the EMA weights."""
     set_threads()
     method = registry.load(args.method)
-    data, params = ImageSet.load(args.data), load_group(RoundParams, args.params, args.chain)
+    data = open_data(args.data, load_group(LatentsParams, args.params))
+    params = load_group(RoundParams, args.params, args.chain)
     own, guard = registry.load_method_params(args.method, args.chain, args.params), load_group(GuardParams, args.params)
     pairs = [load_group(PairsParams, args.params, args.chain)] if method.regenerates else []
     monitor = [load_group(MonitorParams, args.params)] if args.plots else []
-    network, network_params, dim = load_model(args.start)
+    network, network_params, shape = load_model(args.start, device())
     stored = {half.manifest.kind: half for half in map(StoredHalf, filter(None, (args.synthetic, args.inverted)))}
     with open_workspace(args, params, own, guard, *pairs, *monitor) as workspace:
         inputs = Inputs(
@@ -49,7 +52,8 @@ def main(args: argparse.Namespace) -> None:
         drive(Journal(Resumable(run, workspace), args.plots), label)
         cost = {kind: h.manifest.evaluations for kind, h in stored.items() if kind not in coupling.unused}
         facts = trainer.facts(Spent(cost.get("synthetic", 0), cost.get("inverted", 0)))
-        save_model(args.out, trainer.ema, network_params, dim, facts, coupling.carry)
+        if world().first:
+            save_model(args.out, trainer.ema, network_params, shape, facts, coupling.carry)
 
 
 PARSER = argparse.ArgumentParser(description=__doc__)
@@ -65,4 +69,4 @@ PARSER.add_argument("--plots", type=Path, help="folder for curves and samples du
 PARSER.add_argument("--out", type=Path, required=True, help="model folder")
 
 if __name__ == "__main__":
-    run_stage(main, PARSER)
+    run_stage(main, PARSER, spread=True)

@@ -13,7 +13,7 @@ import yaml
 from reflowbench.core.artifacts import write_text
 from reflowbench.core.config import PARAMS_FILE, read_yaml, shortened, validate
 from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.params import Params
+from reflowbench.core.params import Params, space_of
 from reflowbench.couplings.shared import registry
 
 FOLDER = Path("profiles")
@@ -55,6 +55,8 @@ def resolve(name: str, folder: Path = FOLDER) -> dict[str, Any]:
         raise ReflowbenchError(f"{source}: grid.n_rounds = {value}: want a positive integer up to {_MOST_ROUNDS}")
     grid["rounds"] = [{"k": k, "prev": k - 1} for k in range(1, n_rounds + 1)]
     grid.setdefault("ks", list(range(1, n_rounds + 1)))
+    latents = merged.get("latents", {})
+    grid["space"], grid["encoded"] = space_of(latents.get("path") if isinstance(latents, dict) else None)
     if "chains" in merged:
         if not isinstance(merged["chains"], dict) or not all(isinstance(c, dict) for c in merged["chains"].values()):
             raise ReflowbenchError(f"{source}: chains: want a mapping like {{rca_half: {{method: rca, params: {{}}}}}}")
@@ -76,7 +78,9 @@ def _merge(base: dict[str, Any], overlay: dict[str, Any], source: str, prefix: s
         if isinstance(base.get(key), dict):
             if not isinstance(value, dict):
                 raise ReflowbenchError(f"{source}: {prefix}{key} = {shortened(repr(value))}: want a mapping")
-            merged[key] = _merge(base[key], value, source, f"{prefix}{key}.")
+            # Of a group of several kinds, such as `network`, another kind shares no value with the base's.
+            other = "name" in value and value["name"] != base[key].get("name")
+            merged[key] = value if other else _merge(base[key], value, source, f"{prefix}{key}.")
         else:
             merged[key] = value
     return merged

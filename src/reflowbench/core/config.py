@@ -177,22 +177,48 @@ def parse(kind: type[GroupT], values: Any, prefix: str, source: str = str(PARAMS
 
 def _describe(kind: type[BaseModel], fault: Any, prefix: str) -> str:
     """Say one pydantic fault as `path = value: what is allowed`."""
-    path = shortened(prefix + ".".join(str(part) for part in fault["loc"]))
+    keys, group = _place(kind, fault["loc"])
+    path = shortened(prefix + ".".join(map(str, keys)))
     if fault["type"] == "extra_forbidden":
-        allowed = sorted(_parent(kind, fault["loc"][:-1]).model_fields)
+        allowed = sorted(group.model_fields)
         return f"{path}: unknown parameter; allowed here: {', '.join(allowed) or 'none'}"
-    if fault["type"] == "missing":
+    found, message = fault["input"], fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "union_tag_invalid":  # of a group whose kind is named by one of its keys
+        path, found = f"{path}.name", found["name"]
+        message = f"input should be one of {fault['ctx']['expected_tags']}"
+    elif fault["type"] == "union_tag_not_found":
+        path = f"{path}.name"
+    if fault["type"] in ("missing", "union_tag_not_found"):
         return f"{path}: missing; `reflowbench profile NAME` writes a complete params.yaml"
-    message = fault["msg"].removeprefix("Value error, ")
-    return f"{path} = {shortened(repr(fault['input']))}: {shortened(message[:1].lower() + message[1:], 5 * _SHOWN)}"
+    return f"{path} = {shortened(repr(found))}: {shortened(message[:1].lower() + message[1:], 5 * _SHOWN)}"
 
 
-def _parent(kind: Any, location: tuple[Any, ...]) -> Any:
-    """The class of the group at a place in the tree; lists and dicts of groups give their values' class."""
+def _place(kind: Any, location: tuple[Any, ...]) -> tuple[list[Any], Any]:
+    """Keys of a place as the file has them, and the class of the group that the last one is in.
+
+    Of groups of several kinds pydantic's location also names the kind. Lists and dicts of groups give their values'
+    class.
+    """
+    keys: list[Any] = []
+    group = kind
     for part in location:
+        if kinds := _kinds(kind):
+            kind = group = kinds[part]
+            continue
+        keys.append(part)
         fields = getattr(kind, "model_fields", None)
-        kind = fields[part].annotation if fields else get_args(kind)[-1]
-    return kind
+        if fields is None:
+            kind = (None, *get_args(kind))[-1]
+        else:
+            group, kind = kind, fields[part].annotation if part in fields else None
+    return keys, group
+
+
+def _kinds(annotation: Any) -> dict[str, Any]:
+    """Classes of groups that are told apart by their `name`, by it; empty of any other annotation."""
+    members = [m for m in get_args(annotation) if isinstance(m, type) and issubclass(m, Group)]
+    tagged = len(members) > 1 and len(members) == len(get_args(annotation))
+    return {get_args(member.model_fields["name"].annotation)[0]: member for member in members} if tagged else {}
 
 
 @cache
@@ -229,4 +255,8 @@ def load_group(kind: type[GroupT], path: Path = PARAMS_FILE, chain: str | None =
 
 def group_path(kind: type[Group]) -> str:
     """Name of a group in params.yaml, as dvc.yaml declares it."""
-    return next(name for name, field in Params.model_fields.items() if field.annotation is kind)
+    for name, field in Params.model_fields.items():
+        kinds = _kinds(field.annotation).values()
+        if field.annotation is kind or (kinds and all(issubclass(member, kind) for member in kinds)):
+            return name
+    raise ValueError(f"{kind.__name__} is no group of params.yaml")

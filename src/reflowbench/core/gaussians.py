@@ -84,13 +84,13 @@ class Moments:
         """Add rows, shape (n, d); returns itself."""
         if not self.n and not len(self._waiting) and len(rows):
             self._shift = np.array(rows[0], dtype=np.float64)  # sums of squares far from the mean lose digits
-        waiting = np.concatenate([self._waiting, np.asarray(rows, dtype=np.float64)])
-        whole = len(waiting) - len(waiting) % BLOCK
-        for start in range(0, whole, BLOCK):
-            block = waiting[start : start + BLOCK]
-            self.n += BLOCK
-            self._add(block)
-        self._waiting = waiting[whole:].copy()
+        for start in range(0, len(rows), BLOCK):  # in pieces: no second copy of all rows
+            waiting = np.concatenate([self._waiting, np.asarray(rows[start : start + BLOCK], dtype=np.float64)])
+            if len(waiting) >= BLOCK:
+                self.n += BLOCK
+                self._add(waiting[:BLOCK])
+                waiting = waiting[BLOCK:].copy()
+            self._waiting = waiting
         return self
 
     def _add(self, rows: Array) -> None:

@@ -1,8 +1,9 @@
-"""Adam without torch.optim's classes, which import torch's compiler at their first step."""
+"""Adam and AdamW without torch.optim's classes, which import torch's compiler at their first step."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch.optim.adam import adam
@@ -12,23 +13,31 @@ EPSILON = 1e-8
 
 
 class Adam:
-    """torch's own fused Adam update (Kingma and Ba 2015) with its state.
+    """torch's own fused Adam update (Kingma and Ba 2015) with its state; with a weight decay, that of AdamW.
 
     The update is `torch.optim.adam.adam`, so the weights are those of `torch.optim.Adam(fused=True)`
-    (a test). Its class imports torch._dynamo when it is first used: 2 s, in each of the many
+    (a test), or of `torch.optim.AdamW(fused=True)`, whose decay does not pass through the moments (Loshchilov and
+    Hutter 2019). Their class imports torch._dynamo when it is first used: 2 s, in each of the many
     processes that train for a few seconds.
     """
 
-    def __init__(self, weights: Sequence[torch.Tensor]) -> None:
+    def __init__(self, weights: Sequence[torch.Tensor], weight_decay: float = 0.0) -> None:
         """Start with zero moments.
 
         Args:
             weights: The parameters to train; they must have gradients when `step` is called.
+            weight_decay: Every step also takes so much of each weight, times the learning rate.
         """
+        self._weight_decay = weight_decay
         self._weights: list[torch.Tensor] = list(weights)
         self._first = [torch.zeros_like(weight) for weight in weights]
         self._second = [torch.zeros_like(weight) for weight in weights]
         self._steps = [torch.zeros((), dtype=torch.float32, device=weight.device) for weight in weights]
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """The weights as torch's loss scaling asks an optimizer for them."""
+        return [{"params": self._weights}]
 
     def state(self) -> dict[str, torch.Tensor]:
         """Moments and step counts, by name; the tensors are the optimizer's own."""
@@ -68,7 +77,8 @@ class Adam:
             beta1=BETAS[0],
             beta2=BETAS[1],
             lr=lr,
-            weight_decay=0.0,
+            weight_decay=self._weight_decay,
+            decoupled_weight_decay=self._weight_decay > 0,
             eps=EPSILON,
             maximize=False,
         )

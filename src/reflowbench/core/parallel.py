@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import TypeVar
 
+from reflowbench.core.distributed import cores
 from reflowbench.core.stage import threads
 
 J = TypeVar("J")
@@ -33,7 +34,7 @@ def in_parallel(work: Callable[[J], R], jobs: Sequence[J]) -> Iterator[R]:
         pickle.PicklingError: If the function or a job cannot be handed to another process.
     """
     pickle.dumps((work, jobs))  # what cannot be pickled is an error here: the pool of Python 3.11 would hang
-    workers = min(threads() or os.cpu_count() or 1, len(jobs))
+    workers = min(threads() or cores(), len(jobs))
     # A forked process has torch at once; it may not use the parent's thread pool, and with one thread it does not.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     with ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(os.getpid(),)) as pool:

@@ -10,23 +10,30 @@ from types import FrameType
 from typing import Any
 
 from reflowbench.core import sidecar
+from reflowbench.core.distributed import world
 
 _SHELLS = ("sh", "bash", "dash", "zsh", "fish", "ksh")
 
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """Gather SIGTERM and SIGINT in a list instead of stopping; the second one stops as if it were the first."""
+    """Gather SIGTERM and SIGINT in a list instead of stopping; the second one stops as if it were the first.
+
+    Of several processes each is signalled by its launcher, and maybe by who signalled that: the second one is ignored.
+    """
     seen: list[int] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}  # as under nohup
 
     def note(number: int, frame: FrameType | None) -> None:
+        if seen and world().size > 1:
+            return
         if seen:
             signal.signal(number, before[signal.Signals(number)])
             signal.raise_signal(number)
         seen.append(number)
-        os.write(2, b"stopping after this part; once more stops at once\n")  # print may be at work already
+        alone = b"; once more stops at once" if world().size == 1 else b""
+        os.write(2, b"stopping after this part" + alone + b"\n")  # print may be at work already
 
     for number in before:
         signal.signal(number, note)
@@ -44,7 +51,8 @@ def launcher() -> Any:
     if sidecar.stage_name() is None:
         return None
     with contextlib.suppress(psutil.Error):
-        return next((parent for parent in psutil.Process().parents() if parent.name() not in _SHELLS), None)
+        parents = psutil.Process().parents()[int(world().size > 1) :]  # the first one then is who shares the work out
+        return next((parent for parent in parents if parent.name() not in _SHELLS), None)
     return None
 
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from reflowbench.core import locks, sidecar
 from reflowbench.core.artifacts import atomic, content_hash, read_tensors, to_disk, write_json, write_tensors
+from reflowbench.core.distributed import world
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.params import Group
 from reflowbench.core.processes import launcher, lives, stop_signals
@@ -101,7 +102,7 @@ class Workspace:
 
     def part(self, name: str) -> Path:
         """Path of something that the stage makes in parts; its folder is there."""
-        if not (self.folder / ABOUT).exists():
+        if world().first and not (self.folder / ABOUT).exists():
             self.folder.mkdir(parents=True, exist_ok=True)
             write_json(self.folder / ABOUT, self._about)
         return self.folder / name
@@ -111,9 +112,9 @@ class Workspace:
         return self._launcher is not None and not lives(self._launcher)
 
     def due(self) -> bool:
-        """Whether it is time to save. By a clock that is never set, so that a jump of the date does no harm."""
+        """Whether it is time for the first process to save. By a clock that is never set."""
         wait = 0.0 if self._every == 0 else max(self._every, self._took / _SHARE)
-        return time.monotonic() - self._saved >= wait
+        return world().first and time.monotonic() - self._saved >= wait
 
     def save(self, state: Callable[[], State]) -> None:
         """Save what a function gives, whole or not at all, and on the disk before this returns."""
@@ -144,8 +145,9 @@ def open_workspace(args: argparse.Namespace, *groups: Group) -> Iterator[Workspa
     """Scratch space under the fingerprint of a stage's run, for this process alone; removed if nothing is raised.
 
     Where a process of another checkout works on the same, as parallel experiments do, this one gets a space of its own.
-    If the `dvc` that started the stage was killed, it is kept: nobody records the outputs, and the next run, which
-    makes them again, then finds all the work done.
+    Of several processes the first one holds it, the others read what is there. If the `dvc` that started the stage was
+    killed, it is kept: nobody records the outputs, and the next run, which makes them again, then finds all the work
+    done.
 
     Args:
         args: The stage's arguments. Outputs are not part of the fingerprint, of inputs the content is.
@@ -159,14 +161,21 @@ def open_workspace(args: argparse.Namespace, *groups: Group) -> Iterator[Workspa
     key = fingerprint(script, inputs, groups)
     about = {"script": script, "stage": sidecar.stage_name(), "arguments": {k: str(v) for k, v in inputs.items()}}
     with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(locks.locked(sidecar.folder() / locks.FOLDER, subject(key)))
-        except locks.LockedError:  # not for the same output: that has a lock too
-            key = f"{key}-{os.getpid()}"
-            stack.enter_context(locks.locked(sidecar.folder() / locks.FOLDER, subject(key)))
-        workspace = Workspace(sidecar.folder() / FOLDER / key, about)
+        if world().first:
+            try:
+                stack.enter_context(locks.locked(sidecar.folder() / locks.FOLDER, subject(key)))
+            except locks.LockedError:  # not for the same output: that has a lock too
+                key = f"{key}-{os.getpid()}"
+                stack.enter_context(locks.locked(sidecar.folder() / locks.FOLDER, subject(key)))
+        keys = world().said(key)
+        if len({own.partition("-")[0] for own in keys}) > 1:
+            raise ReflowbenchError(
+                "processes of this stage do not see the same code, parameters or inputs: the checkout must be on a "
+                "disk that all machines share"
+            )
+        workspace = Workspace(sidecar.folder() / FOLDER / keys[0], about)
         yield workspace
-        if not workspace.is_abandoned():
+        if world().first and not workspace.is_abandoned():
             shutil.rmtree(workspace.folder, ignore_errors=True)
 
 
@@ -220,11 +229,22 @@ class Resumable(Generic[T]):
         Args:
             work: The work.
             workspace: Where its state is kept.
+
+        Raises:
+            ReflowbenchError: If processes that share the work took up different states of it.
         """
-        self._work, self._workspace = work, workspace
+        import torch
+
+        self._work, self._workspace, self._world = work, workspace, world()
         if state := workspace.load():
             work.restore(*_checked_threads(state))
             print(f"resumes with {work.done} of {len(work)} parts done", file=sys.stderr)
+        # None goes on before all have read it; on several machines they may see different disks.
+        if len(found := {int(parts) for parts in self._world.gathered(torch.tensor(work.done))}) > 1:
+            raise ReflowbenchError(
+                f"processes of this stage do not see the same saved work ({sorted(found)} parts are done): .scratch/ "
+                "must be on a disk that all machines share"
+            )
 
     @property
     def done(self) -> int:
@@ -246,13 +266,22 @@ class Resumable(Generic[T]):
             for part in self._work:
                 # If nobody will record the outputs, the run after this one must find all work done.
                 abandoned = self.done == len(self) and self._workspace.is_abandoned()
-                if stop or abandoned or self._workspace.due():
-                    _save(self._work, self._workspace, bool(stop))
-                if stop:
-                    raise KeyboardInterrupt if stop[0] == signal.SIGINT else SystemExit(128 + stop[0])
+                asked = self._asked(stop)
+                if self._world.first and (asked or abandoned or self._workspace.due()):
+                    _save(self._work, self._workspace, bool(asked))
+                _end(asked)
                 yield part
-            if stop:  # since the last part; what comes after the work must not begin
-                raise KeyboardInterrupt if stop[0] == signal.SIGINT else SystemExit(128 + stop[0])
+            _end(self._asked(stop))  # since the last part; what comes after the work must not begin
+
+    def _asked(self, stop: list[int]) -> int:
+        """The signal that asks this process, or any that it shares the work with, to stop; 0 if none does."""
+        own = stop[0] if stop else signal.SIGTERM if self._world.orphaned else 0
+        return self._world.agreed(own)
+
+
+def _end(number: int) -> None:
+    if number:
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
 
 def _save(work: Work[Any], workspace: Workspace, last: bool) -> None:
@@ -288,8 +317,10 @@ def _checked_threads(state: State) -> State:
 def publish(source: Path, out: Path) -> None:
     """Make a folder of the workspace an output, whole or not at all. Files are linked where the disk can.
 
-    What a kill left half-written in it stays behind.
+    What a kill left half-written in it stays behind. Of several processes the first one does it.
     """
+    if not world().first:
+        return
     with atomic(out) as temporary:
         shutil.copytree(source, temporary, copy_function=_link, ignore=shutil.ignore_patterns(".*.tmp"))
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from reflowbench.core import sidecar
 from reflowbench.core.artifacts import REMEDIES, SCRATCH, remove_drafts, unwritable
 from reflowbench.core.config import PARAMS_FILE
+from reflowbench.core.distributed import disconnect, is_started, launch, processes, world
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.locks import FOLDER, locked
 
@@ -27,6 +28,7 @@ def run_stage(
     argv: Sequence[str] | None = None,
     *,
     outputs: Sequence[str] = ("out", "plots"),
+    spread: bool = False,
 ) -> None:
     """Run a stage's `main` with its parsed arguments, then exit.
 
@@ -34,15 +36,31 @@ def run_stage(
     SIGTERM exit with 130 and 143 after the clean-up of half-written outputs. No two processes run for one output at
     once. What the run took goes to the sidecar.
 
+    A stage that can be spread runs in as many processes as REFLOWBENCH_PROCESSES or torchrun says. The first one does
+    all of this; the others are silent, unless they end with an error.
+
     Args:
         main: Called with the namespace.
         parser: The stage's arguments.
         argv: Arguments; those of the process if None.
         outputs: Names of the arguments that name outputs.
+        spread: Whether the script shares its work with other processes.
     """
     parser.add_argument("--params", type=Path, default=PARAMS_FILE, help="parameter file (default: %(default)s)")
     args = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, _terminate)
+    try:
+        if is_started() and not spread:
+            raise ReflowbenchError("this stage runs in one process: start it without torchrun")
+        if not is_started() and spread and (count := processes()) > 1:
+            launch(Path(sys.argv[0]).stem, sys.argv[1:] if argv is None else argv, count)
+            return
+        first = world().first
+    except ReflowbenchError as error:
+        sys.exit(f"ERROR: {error}")
+    if not first:
+        _run_silently(main, args)
+        return
     outs = [path for name in outputs if isinstance(path := getattr(args, name, None), Path)]
     status = 1
     try:
@@ -51,6 +69,7 @@ def run_stage(
                 stack.enter_context(locked(SCRATCH / FOLDER, path.as_posix()))
                 remove_drafts(path)
             main(args)
+        disconnect()
         status = 0
     except ReflowbenchError as error:
         sys.exit(f"ERROR: {error}")
@@ -67,6 +86,20 @@ def run_stage(
         raise
     finally:
         sidecar.record(Path(sys.argv[0]).stem, sys.argv[1:] if argv is None else argv, outs, status)
+
+
+def _run_silently(main: Callable[..., None], args: argparse.Namespace) -> None:
+    """Run a process that is not the first: what it would say, the first one says; but not what stops it."""
+    try:
+        with (
+            Path(os.devnull).open("w") as nowhere,
+            contextlib.redirect_stdout(nowhere),
+            contextlib.redirect_stderr(nowhere),
+        ):
+            main(args)
+    except ReflowbenchError as error:
+        sys.exit(f"ERROR: process {world().rank}: {error}")
+    disconnect()
 
 
 def _terminate(signum: int, frame: Any) -> None:

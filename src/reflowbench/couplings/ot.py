@@ -42,7 +42,7 @@ class Ot(Coupling):
     def __init__(self, params: OtParams, inputs: Inputs) -> None:
         super().__init__()
         self._inputs, self._assignment = inputs, params.assignment
-        images = inputs.images.images
+        images = inputs.images.images[:]  # of all at once, as float32: transport looks at the whole data set
         if params.assignment == "dataset":
             self._noise = assigned_noise(images, inputs.seed, "ot noise", inputs.round, params.noises, params.chunk)
         elif params.assignment == "semidiscrete":
@@ -52,7 +52,7 @@ class Ot(Coupling):
         path = self._inputs.carried / POTENTIAL_FILE if self._inputs.carried else None
         if path is None or not path.exists():
             return None
-        return Potential(self._inputs.images.images, read_tensors(path)[0]["dual"])
+        return Potential(self._inputs.images.images[:], read_tensors(path)[0]["dual"])
 
     def batch(self, step: int, networks: Networks) -> Pairs:
         """See `Coupling.batch`."""

@@ -82,7 +82,7 @@ def states(model: Model, index: Sequence[int], nfe: int, solver: FixedSolver, se
             samples are not finite.
     """
     z, blocks, place, steps = _start(model, index, nfe, solver, seed)
-    solved = [[state.clone() for state in trajectory(model.velocity, block, solver, steps)] for block in blocks]
+    solved = [[state.clone().cpu() for state in trajectory(model.velocity, block, solver, steps)] for block in blocks]
     found = [z, *(torch.cat(parts)[place] for parts in zip(*solved, strict=True))]
     _finite(found[-1])
     return found

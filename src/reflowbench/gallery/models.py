@@ -10,10 +10,14 @@ from torch import nn
 
 from reflowbench.core.config import PARAMS_FILE, read_yaml
 from reflowbench.core.data.images import ImageSet
+from reflowbench.core.data.latents import open_data
+from reflowbench.core.device import device
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.networks.model import load_model
+from reflowbench.core.params import LatentsParams
 
 DATA = Path("runs/data/train.safetensors")
+LATENTS = Path("runs/latents/train.safetensors")
 _MODEL = re.compile(r"runs/(base/s(?P<base>\d+)|chains/(?P<method>\w+)/s(?P<seed>\d+)/k(?P<k>\d+)/model)")
 _TRAINING = ("reflow", "rca", "ocar")
 
@@ -33,12 +37,13 @@ class Model:
     seed: int
 
 
-def open_model(folder: Path, data: Path = DATA) -> Model:
+def open_model(folder: Path, data: Path = DATA, latents: LatentsParams | None = None) -> Model:
     """Read a model folder.
 
     Args:
         folder: Such as `runs/base/s0` or `runs/chains/rca/s0/k4/model`.
-        data: The images.
+        data: The images, or the latents of them that it was trained on.
+        latents: The autoencoder of those.
 
     Returns:
         The model.
@@ -51,12 +56,10 @@ def open_model(folder: Path, data: Path = DATA) -> Model:
         raise ReflowbenchError(f"{folder}: no such model folder; {_remedy(folder)}")
     if not data.is_file():
         raise ReflowbenchError(f"{data}: no such file; {_commands('prepare_data', data)}")
-    velocity, _, dim = load_model(folder)
-    images = ImageSet.load(data)
-    if images.dim != dim:
-        raise ReflowbenchError(
-            f"{folder} makes images of {dim} values, {data} has {images.dim}: name its own by --data"
-        )
+    velocity, _, shape = load_model(folder, device())
+    images = open_data(data, latents)
+    if images.shape != shape:
+        raise ReflowbenchError(f"{folder} makes images of {shape}, {data} has {images.shape}: name its own by --data")
     seed = re.search(r"(?:^|/)s(\d+)(?:/|$)", folder.as_posix())
     return Model(velocity, images, int(seed[1]) if seed else 0)
 

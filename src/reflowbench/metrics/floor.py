@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from reflowbench.core.data.images import ImageSet
-from reflowbench.core.gaussians import fit
+from reflowbench.core.data.packed import select
+from reflowbench.core.data.streamed import fit_pixels
 from reflowbench.core.params import EvaluateParams
 from reflowbench.core.randomness import generator
 from reflowbench.metrics import diversity, neighbours
@@ -60,26 +61,27 @@ def floor(
         first, second = (_rows(data, part) for part in order.tensor_split([round(share * len(data))]))
         rest = Reference(second, networks, classifier, params)
         for wanted, reference, images in (
-            (lambda m: m.startswith(_BIASED), whole, data.real[drawn]),
+            (lambda m: m.startswith(_BIASED), whole, select(data.real, drawn)),
             (lambda m: m in _DISJOINT, rest, first.real),
-            (lambda m: not m.startswith(_BIASED + _DISJOINT), whole, data.real[order[: params.n_samples]]),
+            (lambda m: not m.startswith(_BIASED + _DISJOINT), whole, select(data.real, order[: params.n_samples])),
         ):
             for m in reference.measure(images, errors=False, wanted=wanted).measurements:
                 found[m.metric, m.features].append(m)
-    nearest = nearest_distance(heldout.real, data.real).median().item()
+    few = select(heldout.real, slice(neighbours.MOST))
+    nearest = nearest_distance(few, data.real, data.shape).median().item()
     return [
         *map(_mean, found.values()),
-        Measurement("nearest_training_distance_floor", nearest, n_samples=len(heldout)),
+        Measurement("nearest_training_distance_floor", nearest, n_samples=len(few)),
     ]
 
 
 def real_spectrum(data: ImageSet) -> list[float]:
     """Eigenvalues of the real images' covariance, descending."""
-    return list(map(float, diversity.spectrum(fit(data.real.double().numpy()))))
+    return list(map(float, diversity.spectrum(fit_pixels(data.real, data.shape))))
 
 
 def _rows(data: ImageSet, rows: torch.Tensor) -> ImageSet:
-    return replace(data, images=data.images[rows], labels=data.labels[rows])
+    return replace(data, images=select(data.images, rows), labels=data.labels[rows])
 
 
 def _mean(repeats: Sequence[Measurement]) -> Measurement:

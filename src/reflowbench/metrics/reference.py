@@ -11,6 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from reflowbench.core.data.images import ImageSet
+from reflowbench.core.data.packed import PackedImages
+from reflowbench.core.data.packed import Rows as Images
+from reflowbench.core.data.streamed import fit_pixels, pixels
 from reflowbench.core.gaussians import Gaussian
 from reflowbench.core.jackknife import Rows, groups_of
 from reflowbench.core.params import EvaluateParams
@@ -18,7 +21,7 @@ from reflowbench.metrics import classes, diversity, families, neighbours
 from reflowbench.metrics.families import Family
 from reflowbench.metrics.features.base import FeatureNetwork
 from reflowbench.metrics.features.classifier import Classifier
-from reflowbench.metrics.frechet import FrechetDistance, Projection, fit_rows
+from reflowbench.metrics.frechet import FrechetDistance, Projection
 from reflowbench.metrics.kernel import KernelDistance
 from reflowbench.metrics.measurement import Measurement, UndefinedError
 from reflowbench.metrics.neighbours import Neighbourhood, PrecisionRecall
@@ -57,13 +60,13 @@ class Reference:
         """
         self._classifier, self._params = classifier, params
         self._spaces = [_Space(network, real.real, params) for network in networks]
-        self._pixels = real.real.double().numpy()
+        self._real, self._shape = real.real, real.shape
         # As the classifier sees them: its mistakes on real images are no missing classes of a model.
         self._shares = classes.histogram(classifier.probabilities(real.real))
 
     def measure(
         self,
-        images: torch.Tensor,
+        images: Images,
         *,
         errors: bool = True,
         failure: str = "",
@@ -72,7 +75,7 @@ class Reference:
         """Measure images.
 
         Args:
-            images: At grey levels in [-1, 1], shape (n, dim).
+            images: At grey levels in [-1, 1], shape (n, dim); many of them are best packed (`ImageSet.pack`).
             errors: Compute standard errors over samples too.
             failure: Why there are no images, if there are none worth the name.
             wanted: Which metrics to compute, by name. It must take all or none of those computed together.
@@ -81,10 +84,10 @@ class Reference:
             Every metric that is wanted, its value missing, with the reason, where it cannot be computed.
         """
         scores = Scores()
-        if not (failure or torch.isfinite(images).all()):
+        if isinstance(images, torch.Tensor) and not (failure or torch.isfinite(images).all()):
             failure = "the samples are not finite"
         # A set that cannot be measured still has a row for every metric.
-        for family in self._families(torch.zeros_like(images) if failure else images):
+        for family in self._families(_blank(images) if failure else images):
             if not wanted(family.names[0]):
                 continue
             if failure:
@@ -98,18 +101,23 @@ class Reference:
 
     @cached_property
     def _gaussian(self) -> Gaussian:
-        return fit_rows(self._pixels)
+        return self._fitted(self._real, np.arange(len(self._real)))
+
+    def _fitted(self, images: Images, rows: Rows) -> Gaussian:
+        if len(rows) < 2:
+            raise UndefinedError(f"a covariance needs at least 2 images, not {len(rows)}")
+        return fit_pixels(images, self._shape, rows)
 
     @cached_property
     def _threshold(self) -> float:
-        within = neighbours.distances_within(self._pixels[: neighbours.MOST])
+        within = neighbours.distances_within(pixels(self._real[: neighbours.MOST], self._shape))
         return diversity.duplicate_threshold(Neighbourhood(within))
 
-    def _families(self, images: torch.Tensor) -> Iterator[Family]:
+    def _families(self, images: Images) -> Iterator[Family]:
         """The metrics of given images; those of all features first."""
         for space in self._spaces:
             yield from space.families(images)
-        n, pixels = len(images), images.double().numpy()
+        n = len(images)
 
         # What only some metrics need is computed when the first of them is: not all are always wanted.
         @cache
@@ -122,19 +130,19 @@ class Reference:
         yield Family(classes.METRICS, class_metrics, n, self._classifier.name)
 
         def variance_ratio(rows: Rows) -> Sequence[float]:
-            return (diversity.variance_ratio(fit_rows(pixels[rows]), self._gaussian),)
+            return (diversity.variance_ratio(self._fitted(images, rows), self._gaussian),)
 
-        yield Family(("variance_ratio",), variance_ratio, n)
+        few = min(n, neighbours.MOST)  # a covariance of pixels, once more for each group that is left out
+        yield Family(("variance_ratio",), variance_ratio, few)
 
         def effective_rank(rows: Rows) -> Sequence[float]:
-            return (diversity.effective_rank(diversity.spectrum(fit_rows(pixels[rows]))),)
+            return (diversity.effective_rank(diversity.spectrum(self._fitted(images, rows))),)
 
-        yield Family(("effective_rank",), effective_rank, n)
-        few = min(n, neighbours.MOST)
+        yield Family(("effective_rank",), effective_rank, few)
 
         @cache
         def near() -> Neighbourhood:
-            return Neighbourhood(neighbours.distances_within(pixels[:few]))
+            return Neighbourhood(neighbours.distances_within(pixels(images[:few], self._shape)))
 
         def near_duplicates(rows: Rows) -> Sequence[float]:
             return (diversity.near_duplicates(near(), self._threshold),)
@@ -146,10 +154,17 @@ class Reference:
         yield Family(("near_duplicates",), near_duplicates, few, left_out=without)
 
 
+def _blank(images: Images) -> Images:
+    """As many images, all alike: they have no values worth the name, but say which metrics there are."""
+    if isinstance(images, PackedImages):
+        return PackedImages(torch.zeros_like(images.levels), images.count)
+    return torch.zeros_like(images)
+
+
 class _Space:
     """The real images in one feature space. What cannot be computed of them fails when it is asked for."""
 
-    def __init__(self, network: FeatureNetwork, real: torch.Tensor, params: EvaluateParams) -> None:
+    def __init__(self, network: FeatureNetwork, real: Images, params: EvaluateParams) -> None:
         self._network, self._params = network, params
         self._real = network.features(real)
 
@@ -164,14 +179,14 @@ class _Space:
 
     @cached_property
     def _kernel(self) -> KernelDistance:
-        return KernelDistance(self._real)
+        return KernelDistance(self._real[: neighbours.MOST])  # its time is quadratic
 
     @cached_property
     def _radii(self) -> Array:
         within = neighbours.distances_within(self._real[: neighbours.MOST])
         return Neighbourhood(within).radii(self._params.neighbours)
 
-    def families(self, images: torch.Tensor) -> Iterator[Family]:
+    def families(self, images: Images) -> Iterator[Family]:
         """The metrics of given images in this space."""
         features = self._network.features(images)
         finite = np.isfinite(features).all() and np.isfinite(self._real).all()
@@ -192,14 +207,14 @@ class _Space:
 
             yield Family((FRECHET,), projected, n, f"{name}_pca{self._params.pca}")
 
+        few = min(n, neighbours.MOST)
         yield Family(
             ("kernel_distance",),
-            lambda rows: (self._kernel(features[rows]),),
-            n,
+            lambda rows: (self._kernel(features[:few]),),
+            few,
             name,
-            left_out=lambda groups: self._kernel.leaving_out(features, groups)[1][None],
+            left_out=lambda groups: self._kernel.leaving_out(features[:few], groups)[1][None],
         )
-        few = min(n, neighbours.MOST)
 
         @cache
         def balls() -> PrecisionRecall:

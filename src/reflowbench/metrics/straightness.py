@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from reflowbench.core.device import device_of
 from reflowbench.core.flow.path import Velocity
 from reflowbench.core.flow.schemes import FixedSolver
 from reflowbench.core.flow.solvers import trajectory
@@ -30,8 +31,9 @@ def sample_with_geometry(
         End points x1, shape (n, dim); straightness and total curvature (radians) of each trajectory,
         shape (n,), in float64; neither is finite where a trajectory is not.
     """
-    energy = torch.zeros(len(noise), dtype=torch.float64)
-    curvature = torch.zeros(len(noise), dtype=torch.float64)
+    start, noise = noise.device, noise.to(device_of(velocity, noise.device))
+    energy = torch.zeros(len(noise), dtype=torch.float64, device=noise.device)
+    curvature = torch.zeros_like(energy)
     last, direction = noise, torch.zeros_like(noise, dtype=torch.float64)
     for x in trajectory(velocity, noise, solver, steps):
         increment = (x - last).double()
@@ -45,4 +47,4 @@ def sample_with_geometry(
         curvature += torch.where(increment.isfinite().all(dim=1), turned, torch.nan)
         last, direction = x, torch.where(moved[:, None], unit, direction)
     displacement = (last - noise).double().square().sum(dim=1)
-    return last.clone(), energy - displacement, curvature
+    return last.clone().to(start), (energy - displacement).to(start), curvature.to(start)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 
+from reflowbench.core.data.packed import Rows
+from reflowbench.core.device import Field
+from reflowbench.core.distributed import spread
 from reflowbench.core.flow.blocks import BLOCK, in_blocks
 from reflowbench.core.flow.path import Velocity
 from reflowbench.core.flow.schemes import NFE_PER_STEP
@@ -15,51 +18,58 @@ from reflowbench.pairs.store import Blocks, Manifest, synthetic_noise
 
 
 def synthetic_pairs(
-    velocity: Velocity, params: PairsParams, seed: int, round_: int, dim: int
+    velocity: Velocity, params: PairsParams, seed: int, round_: int, dim: int, *, bounded: bool = True
 ) -> tuple[Manifest, Blocks]:
-    """Pairs of noise and the image that the flow makes of it, clipped to [-1, 1].
+    """Pairs of noise and the image that the flow makes of it.
 
     Args:
         velocity: Field of the weights that the round starts from.
-        params: How many pairs, and the solver.
+        params: How many pairs, the solver, and the precisions.
         seed: Seed of the chain.
         round_: Round that will train on the pairs.
         dim: Values per image.
+        bounded: Clip to [-1, 1], where images lie; latents do not.
 
     Returns:
         The manifest, and what gives the blocks of images x1 from a row on in order, all together (params.n, dim). x0
         is `synthetic_noise(seed, round_, ...)`.
     """
+    field = Field(velocity, params.precision)
 
-    def blocks(start: int) -> Iterator[torch.Tensor]:
-        for first in range(start, params.n, BLOCK):
-            index = range(first, min(first + BLOCK, params.n))
-            for block, rows in in_blocks(synthetic_noise(seed, round_, index, dim)):
-                yield solve(velocity, block, params.solver, params.steps)[:rows].clamp(-1, 1)
+    def make(index: range) -> Iterator[torch.Tensor]:
+        for block, rows in in_blocks(synthetic_noise(seed, round_, index, dim)):
+            made = solve(field, block, params.solver, params.steps)[:rows]
+            yield made.clamp(-1, 1) if bounded else made
 
     nfe = params.steps * NFE_PER_STEP[params.solver]
-    return Manifest("synthetic", seed, round_, params.n, dim, params.n * nfe), blocks
+    cost = params.n * nfe
+    return Manifest("synthetic", seed, round_, params.n, dim, cost, params.storage, bounded), _blocks(params.n, make)
 
 
 def inverted_pairs(
-    velocity: Velocity, images: torch.Tensor, params: PairsParams, seed: int, round_: int
+    velocity: Velocity, images: Rows, params: PairsParams, seed: int, round_: int
 ) -> tuple[Manifest, Blocks]:
     """Pairs of a real image and the noise that the reverse flow makes of it, not clipped.
 
     Args:
         velocity: The field v(x, t) to run backwards.
         images: Real images x1, shape (n, dim).
-        params: The solver.
+        params: The solver, and the precisions.
         seed: Seed of the chain.
         round_: Round that will train on the pairs.
 
     Returns:
         The manifest, and what gives the blocks of noise x0 from a row on in order, all together (n, dim).
     """
+    field = Field(velocity, params.precision)
 
-    def blocks(start: int) -> Iterator[torch.Tensor]:
-        for block, rows in in_blocks(images[start:]):
-            yield solve(velocity, block, params.solver, params.steps, backward=True)[:rows]
+    def make(index: range) -> Iterator[torch.Tensor]:
+        for block, rows in in_blocks(images[index.start : index.stop]):
+            yield solve(field, block, params.solver, params.steps, backward=True)[:rows]
 
-    nfe = params.steps * NFE_PER_STEP[params.solver]
-    return Manifest("inverted", seed, round_, len(images), images.shape[1], len(images) * nfe), blocks
+    n, cost = len(images), len(images) * params.steps * NFE_PER_STEP[params.solver]
+    return Manifest("inverted", seed, round_, n, images.shape[1], cost, params.storage), _blocks(n, make)
+
+
+def _blocks(count: int, make: Callable[[range], Iterable[torch.Tensor]]) -> Blocks:
+    return lambda start: (rows for (rows,) in spread(start, count, BLOCK, lambda index: list(make(index))))

@@ -1,34 +1,39 @@
-"""Pair store: the half of each pair that cannot be recomputed, in memory-mapped safetensors shards.
+"""Pair store: the half of each pair that cannot be recomputed, in shards of safetensors.
 
 Synthetic pairs store x1 and recompute x0 from its noise counter; inverted pairs store x0 and take
-x1 from the real images by index. That halves the disk, and no pair is ever in memory as a whole.
+x1 from the real images by index. That halves the disk, and half precision halves it again. Rows are read where they
+lie, so that memory does not grow with their number: `benchmarks/pairs_scale.py` measures it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
 
 from reflowbench.core.artifacts import (
     DAMAGED,
     atomic,
     read_json,
-    read_tensors,
     require_space,
     to_disk,
     write_json,
     write_tensors,
 )
+from reflowbench.core.distributed import world
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.flow.blocks import BLOCK
+from reflowbench.core.params import Storage
 from reflowbench.core.randomness import noise
 from reflowbench.core.resume import State
+from reflowbench.core.table import Table
 
 Blocks = Callable[[int], Iterable[torch.Tensor]]
 """From a row on, a multiple of BLOCK: the stored halves of pairs in order, shapes (rows, dim)."""
@@ -49,6 +54,8 @@ class Manifest:
         count: Number of pairs.
         dim: Values per image.
         evaluations: Network evaluations spent, counted in samples (count * NFE).
+        storage: Type of the stored values.
+        bounded: Whether x1 is clipped to [-1, 1], as images are and latents are not.
     """
 
     kind: Literal["synthetic", "inverted"]
@@ -57,6 +64,13 @@ class Manifest:
     count: int
     dim: int
     evaluations: int
+    storage: Storage = "float32"
+    bounded: bool = True
+
+    def written(self) -> dict[str, Any]:
+        """The fields as the manifest holds them: what is as it was before there was a choice is left out."""
+        defaults = {name: f.default for name, f in self.__dataclass_fields__.items()}
+        return {name: value for name, value in asdict(self).items() if value != defaults[name]}
 
 
 def synthetic_noise(seed: int, round_: int, index: Sequence[int] | range, dim: int) -> torch.Tensor:
@@ -65,7 +79,7 @@ def synthetic_noise(seed: int, round_: int, index: Sequence[int] | range, dim: i
 
 
 class PairWriter:
-    """Makes pairs and writes their folder, block by block; iterate to run it."""
+    """Makes pairs and writes their folder, block by block; iterate to run it. Of several processes the first writes."""
 
     def __init__(self, folder: Path, manifest: Manifest, blocks: Blocks, shard_rows: int = SHARD_ROWS) -> None:
         """Prepare.
@@ -77,8 +91,10 @@ class PairWriter:
             shard_rows: Rows per shard.
         """
         self._folder, self._manifest, self._blocks, self._shard_rows = folder, manifest, blocks, shard_rows
-        self._pending = torch.empty(0, manifest.dim)
+        self._type = getattr(torch, manifest.storage)
+        self._pending: list[torch.Tensor] = []
         self._shards = self._rows = 0
+        self._writes = world().first
 
     @property
     def done(self) -> int:
@@ -96,46 +112,55 @@ class PairWriter:
             ReflowbenchError: If a value is not finite (the flow diverged), rows are missing or the disk is too small.
         """
         m = self._manifest
-        self._folder.mkdir(parents=True, exist_ok=True)
-        left = m.count - self._shards * self._shard_rows
-        require_space(self._folder, left * m.dim * self._pending.element_size(), f"{m.kind} pairs")
+        if self._writes:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            left = m.count - self._shards * self._shard_rows
+            require_space(self._folder, left * m.dim * self._type.itemsize, f"{m.kind} pairs")
         for block in self._blocks(self._rows):
+            block = block.to(self._type)  # noqa: PLW2901 (beyond half precision is not finite either)
             if not torch.isfinite(block).all():
                 raise ReflowbenchError(
                     f"the flow produced non-finite values while making {m.kind} pairs of round {m.round}; the network "
                     "has diverged: lower round.lr or base.lr"
                 )
-            self._pending = torch.cat([self._pending, block])
+            self._pending.append(block)
             self._rows += len(block)
-            while len(self._pending) >= self._shard_rows:
+            while self._rows - self._shards * self._shard_rows >= self._shard_rows:
                 self._flush()
             yield self._rows
-        if len(self._pending):
+        if self._rows > self._shards * self._shard_rows:
             self._flush()
         if self._rows != m.count:
             raise ReflowbenchError(f"{self._rows} {m.kind} pairs were made where {m.count} were asked for")
-        write_json(self._folder / MANIFEST, asdict(m) | {"shard_rows": self._shard_rows})
+        if self._writes:
+            write_json(self._folder / MANIFEST, m.written() | {"shard_rows": self._shard_rows})
 
     def _flush(self) -> None:
-        shard, self._pending = self._pending[: self._shard_rows], self._pending[self._shard_rows :].clone()
-        path = self._folder / _shard_name(self._shards)
-        write_tensors(path, {"x": shard}, _shard_facts(self._manifest, self._shards))
-        to_disk(path)  # a state that counts it must not outlive it in a power cut
+        pending = self._waiting()
+        shard, self._pending = pending[: self._shard_rows], [pending[self._shard_rows :].clone()]
+        if self._writes:
+            path = self._folder / _shard_name(self._shards)
+            write_tensors(path, {"x": shard}, _shard_facts(self._manifest, self._shards))
+            to_disk(path)  # a state that counts it must not outlive it in a power cut
         self._shards += 1
+
+    def _waiting(self) -> torch.Tensor:
+        """The rows that are in no shard yet."""
+        return torch.cat([torch.empty(0, self._manifest.dim, dtype=self._type), *self._pending])
 
     def state(self) -> State:
         """How many shards are written, and the rows after them."""
-        return {"pending": self._pending}, {"shards": self._shards, "rows": self._rows}
+        return {"pending": self._waiting()}, {"shards": self._shards, "rows": self._rows}
 
     def restore(self, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
         """Take back what `state` returned; go back further if a shard is damaged."""
-        self._pending, self._shards, self._rows = tensors["pending"], facts["shards"], facts["rows"]
+        self._pending, self._shards, self._rows = [tensors["pending"]], facts["shards"], facts["rows"]
         for index in range(self._shards):
             try:
-                _read_shard(self._folder, self._manifest, index, self._shard_rows)
+                _open_shard(self._folder, self._manifest, index, self._shard_rows)
             except ReflowbenchError as error:
                 print(f"WARNING: {error.args[0].split(';')[0]}: made again from there on", file=sys.stderr)
-                self._pending, self._shards = self._pending[:0], index
+                self._pending, self._shards = [], index
                 self._rows = index * self._shard_rows
                 return
 
@@ -152,9 +177,10 @@ def write_pairs(folder: Path, manifest: Manifest, blocks: Blocks, shard_rows: in
     Raises:
         ReflowbenchError: If a value is not finite (the flow diverged), rows are missing or the disk is too small.
     """
-    with atomic(folder) as temporary:
+    with atomic(folder) if world().first else contextlib.nullcontext(folder) as temporary:
         for _ in PairWriter(temporary, manifest, blocks, shard_rows):
             pass
+    world().agreed(0)  # nobody reads it before it is there
 
 
 def _shard_name(index: int) -> str:
@@ -172,24 +198,23 @@ def _whole(value: Any, least: int) -> int:
     return value
 
 
-def _is_in_range(shard: torch.Tensor, kind: str) -> bool:
-    """Images are clipped to [-1, 1]; noise need only be finite."""
-    low, high = shard.aminmax()
-    limit = 1.0 if kind == "synthetic" else torch.finfo(shard.dtype).max
-    return bool(low >= -limit and high <= limit)  # false of NaN
+def _is_in_range(manifest: Manifest, low: float, high: float) -> bool:
+    """Images are clipped to [-1, 1]; noise and latents need only be finite."""
+    clipped = manifest.kind == "synthetic" and manifest.bounded
+    limit = 1.0 if clipped else torch.finfo(torch.float32).max
+    return low >= -limit and high <= limit  # false of NaN
 
 
-def _read_shard(folder: Path, manifest: Manifest, index: int, rows: int) -> torch.Tensor:
-    """Read a shard that is of this place, shape, type and range, shape (rows, dim)."""
+def _open_shard(folder: Path, manifest: Manifest, index: int, rows: int) -> Table:
+    """Open a shard that is of this place, shape, type and range."""
     path, shape = folder / _shard_name(index), (rows, manifest.dim)
-    tensors, facts = read_tensors(path)
-    shard = tensors.get("x", torch.empty(0))
+    shard, kind = Table(path), getattr(torch, manifest.storage)
     wrong = ""
-    if tuple(shard.shape) != shape or shard.dtype != torch.float32:
-        wrong = f"holds {tuple(shard.shape)} values of {shard.dtype} where the manifest says {shape} of float32"
-    elif facts != _shard_facts(manifest, index):
-        wrong = f"is of {facts} where the manifest says {_shard_facts(manifest, index)}"
-    elif not _is_in_range(shard, manifest.kind):
+    if shard.shape != shape or shard.dtype != kind:
+        wrong = f"holds {shard.shape} values of {shard.dtype} where the manifest says {shape} of {kind}"
+    elif shard.facts != _shard_facts(manifest, index):
+        wrong = f"is of {shard.facts} where the manifest says {_shard_facts(manifest, index)}"
+    elif not _is_in_range(manifest, *shard.bounds()):
         wrong = f"holds values that no {manifest.kind} pair has"
     if wrong:
         raise ReflowbenchError(f"{path}: {wrong}; {DAMAGED}")
@@ -197,7 +222,7 @@ def _read_shard(folder: Path, manifest: Manifest, index: int, rows: int) -> torc
 
 
 class StoredHalf:
-    """Rows of the stored half of a pair folder, read through a memory map."""
+    """Rows of the stored half of a pair folder, read where they lie."""
 
     def __init__(self, folder: Path) -> None:
         """Open a pair folder and check every shard's header against the manifest.
@@ -216,14 +241,16 @@ class StoredHalf:
             for value in (self.manifest.seed, self.manifest.round, self.manifest.evaluations):
                 _whole(value, 0)
             _whole(self.manifest.count, 1), _whole(self.manifest.dim, 1)
+            if self.manifest.storage not in get_args(Storage) or type(self.manifest.bounded) is not bool:
+                raise ValueError(f"storage {self.manifest.storage!r}, bounded {self.manifest.bounded!r}")
             if self.manifest.kind not in ("synthetic", "inverted"):
                 raise ValueError(f"kind {self.manifest.kind!r}")
         except (KeyError, TypeError, ValueError) as error:
             raise ReflowbenchError(f"{folder / MANIFEST}: not a pair manifest ({error}); {DAMAGED}") from None
-        self._shards: list[torch.Tensor] = []
+        self._shards: list[Table] = []
         for start in range(0, self.manifest.count, self._shard_rows):
             index, rows = len(self._shards), min(self._shard_rows, self.manifest.count - start)
-            self._shards.append(_read_shard(folder, self.manifest, index, rows))
+            self._shards.append(_open_shard(folder, self.manifest, index, rows))
 
     def __len__(self) -> int:
         return self.manifest.count
@@ -235,11 +262,13 @@ class StoredHalf:
             index: int64 positions in [0, len), shape (n,).
 
         Returns:
-            Tensor of shape (n, dim).
+            float32 tensor of shape (n, dim).
         """
         out = torch.empty(len(index), self.manifest.dim)
-        shard_of = index // self._shard_rows
-        for shard in sorted(set(shard_of.tolist())):
-            chosen = shard_of == shard
-            out[chosen] = self._shards[shard][index[chosen] - shard * self._shard_rows]
+        positions = index.numpy()
+        shard_of = positions // self._shard_rows
+        for number in np.unique(shard_of):
+            shard, chosen = self._shards[number], shard_of == number
+            rows = positions[chosen] - number * self._shard_rows
+            out[torch.from_numpy(chosen)] = torch.from_numpy(shard.rows(rows).astype(np.float32))
         return out

@@ -149,7 +149,8 @@ def conditions(results: Results, settings: Settings) -> str:
 def settings_list(results: Results, settings: Settings) -> str:
     """The parameters of each method, as a list."""
     pairs = settings.pairs
-    made = f"{pairs.solver} with {pairs.steps} steps"
+    half = ", kept in half precision" if pairs.storage == "float16" else ""
+    made = f"{pairs.solver} with {pairs.steps} steps{half}"
     lines = [f"Stored pairs: {pairs.n} synthetic ones a round, and the noise of every real image, by {made}.", ""]
     for method in results.methods:
         values = ", ".join(f"{key} {value}" for key, value in leaves(settings.methods[method]))

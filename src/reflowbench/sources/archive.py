@@ -8,12 +8,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from reflowbench.core.config import shortened
 from reflowbench.core.errors import ReflowbenchError
-from reflowbench.sources.members import CHUNK, Member, members
+from reflowbench.sources.members import CHUNK, Member, Readable, members
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 """Files with other names are skipped: a README, a table of labels, an archive inside the archive."""
@@ -47,14 +47,29 @@ def faults_of(what: str) -> Iterator[None]:
         raise ReflowbenchError(f"{what}: damaged, or not what its name says ({reason}); get it anew") from error
 
 
-def read_files(path: Path) -> dict[str, bytes]:
-    """Read all images, undecoded.
+def is_image(name: str) -> bool:
+    """Whether the last part of a name is that of an image."""
+    return name.lower().endswith(SUFFIXES)
 
-    Hidden files, in hidden folders too, and those that do not end in one of SUFFIXES are skipped, once their names and
-    kinds are found to be harmless.
+
+def read_files(
+    path: Path,
+    wanted: Callable[[str], bool] = is_image,
+    what: str = f"image in it; want files that end in {', '.join(SUFFIXES)}",
+    largest: int | None = None,
+    times: int = 1,
+) -> dict[str, bytes]:
+    """Read all images, or other files that are wanted, undecoded.
+
+    Hidden files, in hidden folders too, and those that are not wanted are skipped, once their names and kinds are
+    found to be harmless.
 
     Args:
         path: A folder, .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz.
+        wanted: Which files, by the last part of their names.
+        what: What they are, for the error that there is none.
+        largest: Bytes of one of them at most; None: MEMBER_BYTES.
+        times: So many times TOTAL_BYTES in all (`data.limit_gib`).
 
     Returns:
         The bytes of each file by its name relative to the root, in order of the names: the same for a folder and any
@@ -66,11 +81,11 @@ def read_files(path: Path) -> dict[str, bytes]:
     """
     files: dict[str, bytes] = {}
     seen: set[str] = set()
-    left = TOTAL_BYTES
+    left = total = TOTAL_BYTES * times
     with faults_of(str(path)):
-        if path.is_file() and path.stat().st_size > TOTAL_BYTES:
-            raise ReflowbenchError(f"{path}: more than {TOTAL_BYTES} bytes; want a smaller set")
-        for count, member in enumerate(members(path, TOTAL_BYTES)):
+        if path.is_file() and path.stat().st_size > total:
+            raise ReflowbenchError(f"{path}: more than {total} bytes; want a smaller set, or raise data.limit_gib")
+        for count, member in enumerate(members(path, total)):
             if count == MEMBERS:
                 raise ReflowbenchError(f"{path}: more than {MEMBERS} members; want a smaller set")
             name = _checked_name(path, member)
@@ -79,11 +94,12 @@ def read_files(path: Path) -> dict[str, bytes]:
             if name in seen:
                 raise ReflowbenchError(f"{path}: {name}: there twice; delete or rename one of them")
             seen.add(name)
-            if _is_image(name):
-                files[name] = _content(path, name, member, left)
+            if wanted(name.rpartition("/")[2]) and not any(part.startswith(".") for part in name.split("/")):
+                most = min((left, total), (largest or MEMBER_BYTES,) * 2)
+                files[name] = _content(path, name, member, *most)
                 left -= len(files[name])
     if not files:
-        raise ReflowbenchError(f"{path}: no image in it; want files that end in {', '.join(SUFFIXES)}")
+        raise ReflowbenchError(f"{path}: no {what}")
     return {name: files[name] for name in sorted(files)}
 
 
@@ -112,24 +128,35 @@ def _checked_name(path: Path, member: Member) -> str:
     return "/".join(parts)
 
 
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES) and not any(part.startswith(".") for part in name.split("/"))
-
-
-def _content(path: Path, name: str, member: Member, left: int) -> bytes:
+def _content(path: Path, name: str, member: Member, most: int, limit: int) -> bytes:
     """All bytes of a member, which are counted: what a header claims of them is not believed.
 
     Raises:
-        ReflowbenchError: If there are more than MEMBER_BYTES or `left`, or they cannot be read.
+        ReflowbenchError: If there are more than `most`, which is what others have left of `limit`, or they cannot be
+            read.
+    """
+    with faults_of(f"{path}: {name}"), member.open() as file:
+        return counted(file, most, limit, f"{path}: {name}", "want smaller images, or less of them")
+
+
+def counted(file: Readable, most: int, limit: int, where: str, remedy: str) -> bytes:
+    """All that a file gives, piece by piece.
+
+    Args:
+        file: The file.
+        most: Bytes at most.
+        limit: The bytes that the error names.
+        where: Its name.
+        remedy: What to do if there are more.
+
+    Raises:
+        ReflowbenchError: If there are more.
     """
     content = bytearray()
-    with faults_of(f"{path}: {name}"), member.open() as file:
-        while chunk := file.read(CHUNK):
-            content += chunk
-            if len(content) > MEMBER_BYTES:
-                raise ReflowbenchError(f"{path}: {name}: more than {MEMBER_BYTES} bytes; want smaller images")
-            if len(content) > left:
-                raise ReflowbenchError(f"{path}: {name}: more than {TOTAL_BYTES} bytes with it; want less images")
+    while chunk := file.read(CHUNK):
+        content += chunk
+        if len(content) > most:
+            raise ReflowbenchError(f"{where}: more than {limit} bytes; {remedy}")
     return bytes(content)
 
 
@@ -143,3 +170,38 @@ def digest(files: Mapping[str, bytes]) -> str:
     for name in sorted(files):
         total.update(f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n".encode())
     return total.hexdigest()
+
+
+def check_pinned(files: Mapping[str, bytes], sha256: str | None, path: Path) -> None:
+    """Compare files with the checksum that the parameters name, before anything in them is looked at.
+
+    Args:
+        files: Bytes by name.
+        sha256: `data.sha256`; None gets the error that says it.
+        path: Where they are.
+
+    Raises:
+        ReflowbenchError: If they are others.
+    """
+    found = digest(files)
+    if found != sha256:
+        asked = "null" if sha256 is None else repr(sha256)
+        raise ReflowbenchError(
+            f"data.sha256 = {asked}: want the checksum of the images in {path}; found {found}. Write this there if "
+            "they are the images that you mean; if not, they are damaged or others: get them anew"
+        )
+
+
+def by_last_name(files: Mapping[str, bytes], path: Path) -> dict[str, bytes]:
+    """Files by the last part of their names, so that a data set is the same in whatever folder it lies.
+
+    Raises:
+        ReflowbenchError: If two have the same.
+    """
+    found: dict[str, bytes] = {}
+    for name, data in files.items():
+        last = name.rpartition("/")[2]
+        if last in found:
+            raise ReflowbenchError(f"{path}: {last}: there twice, in {name} too; name the folder of one of them")
+        found[last] = data
+    return {name: found[name] for name in sorted(found)}

@@ -15,7 +15,7 @@ import torch
 from reflowbench.core.config import shortened
 from reflowbench.core.data.png import Bytes
 from reflowbench.core.errors import ReflowbenchError
-from reflowbench.sources.archive import digest, faults_of, read_files
+from reflowbench.sources.archive import check_pinned, faults_of, read_files
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 LEVELS = 256
 PIXELS = 2**22
 """Of one image: 2048 x 2048."""
-VALUES = 2**28
-"""Of all images, decoded. Scaling them for training takes some 20 bytes of memory for each."""
+VALUES = 2**30
+"""Of all images, decoded, a byte each."""
 SCANS = 100
 """Of one JPEG, which repeats its whole work for 16 bytes more; progressive ones have about ten."""
 _FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
@@ -32,7 +32,9 @@ _GREY = ("1", "L", "LA")
 _COLOUR = ("P", "PA", "RGB", "RGBA")
 
 
-def read_images(path: Path, sha256: str | None) -> tuple[torch.Tensor, torch.Tensor, tuple[int, int, int]]:
+def read_images(
+    path: Path, sha256: str | None, times: int = 1
+) -> tuple[torch.Tensor, torch.Tensor, tuple[int, int, int]]:
     """Read images that are all of one size.
 
     They become grey if all of them are, and RGB otherwise; transparency is dropped, and so is what follows the first
@@ -41,6 +43,7 @@ def read_images(path: Path, sha256: str | None) -> tuple[torch.Tensor, torch.Ten
     Args:
         path: A folder, .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz.
         sha256: What `digest` gives for its files; None gets the error that says it.
+        times: How many times the limits on all files together may be reached (`data.limit_gib`).
 
     Returns:
         Levels 0 .. 255 in order of the files' names, uint8 of shape (n, channels * height * width); class labels,
@@ -50,15 +53,9 @@ def read_images(path: Path, sha256: str | None) -> tuple[torch.Tensor, torch.Ten
         ReflowbenchError: If the files are not those of the checksum, `read_files` refuses them, or one of them is
             damaged, too large, of another size or not 8-bit grey or colour.
     """
-    files = read_files(path)
-    found = digest(files)
-    if found != sha256:
-        asked = "null" if sha256 is None else repr(sha256)
-        raise ReflowbenchError(
-            f"data.sha256 = {asked}: want the checksum of the images in {path}; found {found}. Write this there if "
-            "they are the images that you mean; if not, they are damaged or others: get them anew"
-        )
-    shape = _shape(path, files)
+    files = read_files(path, times=times)
+    check_pinned(files, sha256, path)
+    shape = _shape(path, files, times * VALUES)
     pixels = np.empty((len(files), *shape), dtype=np.uint8)
     for row, (name, data) in enumerate(files.items()):
         pixels[row] = _pixels(path, name, data, shape)
@@ -80,7 +77,7 @@ def _opened(path: Path, name: str, data: bytes) -> Iterator[Image]:
             yield image
 
 
-def _shape(path: Path, files: dict[str, bytes]) -> tuple[int, int, int]:
+def _shape(path: Path, files: dict[str, bytes], most: int) -> tuple[int, int, int]:
     """(channels, height, width) from the headers of all images, before one of them is decoded.
 
     Raises:
@@ -104,8 +101,10 @@ def _shape(path: Path, files: dict[str, bytes]) -> tuple[int, int, int]:
         grey = grey and mode in _GREY
     shape = (1 if grey else 3, size[1], size[0])
     values = len(files) * int(np.prod(shape))
-    if values > VALUES:
-        raise ReflowbenchError(f"{path}: {values} values in {len(files)} images of {shape}; want at most {VALUES}")
+    if values > most:
+        raise ReflowbenchError(
+            f"{path}: {values} values in {len(files)} images of {shape}; want at most {most}, or raise data.limit_gib"
+        )
     return shape
 
 

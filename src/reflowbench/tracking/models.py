@@ -147,10 +147,10 @@ def _read(model: Path, images: Path) -> dict[str, Any]:
     from reflowbench.core.data.images import ImageSet
     from reflowbench.core.networks.model import load_model
 
-    _, _, dim = load_model(model)
+    _, _, shape = load_model(model)
     data = ImageSet.load(images)
-    if data.dim != dim:
-        raise ReflowbenchError(f"{model} makes images of {dim} values, {images} has {data.dim}: run `dvc repro`")
+    if data.shape != shape:
+        raise ReflowbenchError(f"{model} makes images of {shape}, {images} has {data.shape}: run `dvc repro`")
     seed = re.search(r"(?:^|/)s(\d+)(?:/|$)", model.as_posix())
     facts = {"shape": list(data.shape), "levels": data.levels, "dequantized": data.dequantized}
     return {**facts, "seed": int(seed[1]) if seed else 0}

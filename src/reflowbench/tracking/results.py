@@ -26,6 +26,7 @@ BEST = "best.md5"
 
 MODEL = "runs/chains/{method}/s{seed}/k{k}/model"
 IMAGES = "runs/data/train.safetensors"
+LATENTS = "runs/latents/train.safetensors"
 RESULTS, SUMMARY = "reports/results.csv", "reports/summary.json"
 
 
@@ -85,7 +86,10 @@ class Results:
         path = MODEL.format(method=method, seed=seed, k=k)
         outs = [(name, out) for name, entry in self._state.entries.items() for out in entry.get("outs", [])]
         items, makers = {out["path"]: out for _, out in outs}, {out["path"]: name for name, out in outs}
-        if path not in items or IMAGES not in items:  # another pipeline's layout
+        # Another pipeline's layout; or a model whose images only an autoencoder can draw, which is not registered.
+        if path not in items or IMAGES not in items:
+            return True
+        if LATENTS in {dep["path"] for dep in self._state.entries[makers[path]].get("deps", [])}:
             return True
         self._best = items[path]["md5"]
         with tempfile.TemporaryDirectory() as folder:

@@ -5,6 +5,7 @@ A model as code needs no pickle, which would run whatever its bytes say, and onl
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from reflowbench.core.artifacts import read_json
 from reflowbench.core.data.images import ImageSet
 from reflowbench.core.data.png import Bytes
+from reflowbench.core.device import device
 from reflowbench.core.networks.model import load_model
 from reflowbench.core.stage import set_threads
 from reflowbench.gallery.draw import samples
@@ -36,10 +38,10 @@ class Sampler(PythonModel):
             ReflowbenchError: If a file is missing or damaged.
         """
         set_threads()
-        velocity, _, dim = load_model(Path(context.artifacts[WEIGHTS]))
+        velocity, _, shape = load_model(Path(context.artifacts[WEIGHTS]), device())
         facts = read_json(Path(context.artifacts[DATA]))
         # Of the images that it was trained on, nothing but their format is needed.
-        none, labels = torch.empty(0, dim), torch.empty(0, dtype=torch.int64)
+        none, labels = torch.empty(0, math.prod(shape)), torch.empty(0, dtype=torch.int64)
         data = ImageSet(none, labels, tuple(facts["shape"]), facts["levels"], facts["dequantized"])
         self._model = Model(velocity, data, facts["seed"])
 

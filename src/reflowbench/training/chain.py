@@ -38,7 +38,7 @@ def base_trainer(images: ImageSet, network: NetworkParams, params: OptimParams, 
         What trains when it is iterated.
     """
     inputs = Inputs(seed, 0, params.batch, params.steps, images)
-    return Trainer(registry.build(network, images.dim, seed), Independent(inputs), params, seed, 0, path=path)
+    return Trainer(registry.build(network, images.shape, seed), Independent(inputs), params, seed, 0, path=path)
 
 
 class Chain:
@@ -126,7 +126,7 @@ class Chain:
         stored: dict[str, StoredHalf] = {}
         for kind in self._method.stored:
             made = (
-                synthetic_pairs(self.model, self._pairs, self._seed, k, self._images.dim)
+                synthetic_pairs(self.model, self._pairs, self._seed, k, self._images.dim, bounded=self._images.bounded)
                 if kind == "synthetic"
                 else inverted_pairs(self.model, self._images.images, self._pairs, self._seed, k)
             )

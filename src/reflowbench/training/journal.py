@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from reflowbench.core import sidecar
+from reflowbench.core.distributed import world
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.training.guard import Step
 
@@ -102,7 +103,7 @@ class Journal:
     def __iter__(self) -> Iterator[Step]:
         """Train, yielding after each step."""
         stage = sidecar.stage_name()
-        if stage is None:
+        if stage is None or not world().first:
             yield from self._steps
             return
         path = sidecar.folder() / sidecar.LIVE / f"{sidecar.RUN}.jsonl"

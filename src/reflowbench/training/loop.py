@@ -14,23 +14,25 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from reflowbench.core import sidecar
 from reflowbench.core.artifacts import require_space
+from reflowbench.core.distributed import world
 from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.flow.loss import velocity_loss
 from reflowbench.core.flow.times import draw_times
 from reflowbench.core.optimizer import Adam
 from reflowbench.core.params import GuardParams, OptimParams
 from reflowbench.core.randomness import generator
 from reflowbench.core.resume import State, flat, part_of
 from reflowbench.couplings.shared.base import Coupling, Networks, Spent
+from reflowbench.training.average import decay
+from reflowbench.training.gradient import Gradient
 from reflowbench.training.guard import STOP, Step, fault, keep_batch
 
 
 class Trainer:
-    """Adam on the velocity loss with warm-up, clipping and an exponential moving average.
+    """Adam on the velocity loss with warm-up, clipping and a moving average.
 
-    Iterating trains; afterwards `ema` is the model and `facts` its cost. Each run starts with fresh
-    optimizer state and with EMA = weights, as every Reflow round does. A run that diverges stops, or goes back
-    and on at a lower learning rate if the guard allows it.
+    Iterating trains, on the device of the network; afterwards `ema` is the model and `facts` its cost. Each run starts
+    with fresh optimizer state and with EMA = weights, as every Reflow round does. A run that diverges stops, or goes
+    back and on at a lower learning rate if the guard allows it.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class Trainer:
         self.ema = copy.deepcopy(network).eval().requires_grad_(False)
         start = copy.deepcopy(self.ema)
         self._network = network.train()
-        self._networks = Networks(self._network, self.ema, start)
+        self._networks = Networks(self._network, self.ema, start, params.precision)
         self._coupling = coupling
         self._params = params
         self._seed = seed
@@ -66,7 +68,8 @@ class Trainer:
         self._path = path
         self._guard, self._restarts, self._lr_scale = guard, 0, 1.0
         self._good: State | None = None
-        self._optimizer = Adam(list(network.parameters()))
+        self._optimizer = Adam(list(network.parameters()), params.weight_decay)
+        self._gradient = Gradient(self._network, self._optimizer, params, seed, round_)
         self._steps: list[Step] = []
 
     def __len__(self) -> int:
@@ -96,21 +99,19 @@ class Trainer:
         size = sum(weight.numel() * weight.element_size() for weight in weights)
         # Weights, average and two moments, twice while one state replaces another; and the model.
         require_space(sidecar.folder(), 9 * size, "the model and what is saved on the way")
-        update_average = get_ema_multi_avg_fn(self._params.ema)  # type: ignore[no-untyped-call]
         while (number := len(self._steps)) < self._params.steps:
             if self._guard.restarts and number % self._guard.every == 0:
                 self._good = _copied(self._state())
             x0, x1 = self._coupling.batch(number, self._networks)
             t = draw_times(self._params.times, len(x0), generator(self._seed, "times", self._round, number))
-            loss = velocity_loss(self._network, x0, x1, t, self._params.loss)
-            self._optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss = self._gradient(x0, x1, t, number)
             norm = nn.utils.clip_grad_norm_(weights, self._params.clip)
-            step = Step(number, loss.item(), norm.item(), self._params.lr * self._lr_scale * self._lr_factor(number))
+            step = Step(number, loss, norm.item(), self._params.lr * self._lr_scale * self._lr_factor(number))
             if reason := fault(step, self._steps, self._guard):
                 self._go_back(step, reason, {"x0": x0, "x1": x1, "t": t})
                 continue
             self._optimizer.step(step.learning_rate)
+            update_average = get_ema_multi_avg_fn(decay(self._params, number))  # type: ignore[no-untyped-call]
             update_average(averages, weights, 0)
             self._steps.append(step)
             yield step
@@ -124,7 +125,7 @@ class Trainer:
     def _go_back(self, step: Step, reason: str, batch: Mapping[str, torch.Tensor]) -> None:
         """Return to the last good state at a lower learning rate, or stop if there is none or it was done enough."""
         what = f"training diverged in round {self._round} at step {step.number} ({reason})"
-        kept = keep_batch(step, batch)
+        kept = keep_batch(step, batch) if world().first else ""
         if self._good is None or self._restarts >= self._guard.restarts:
             raise ReflowbenchError(
                 f"{what}; no weights were written: lower {self._path}.lr or {self._path}.clip, or let it go back by "
@@ -162,8 +163,8 @@ class Trainer:
         )
         steps = [(step.loss, step.gradient_norm, step.learning_rate) for step in self._steps]
         tensors["steps"] = torch.tensor(steps, dtype=torch.float64).reshape(-1, 3)
-        tensors["random"] = torch.get_rng_state()  # for networks with dropout; all else draws by counter
-        return tensors, {"restarts": self._restarts, "lr_scale": self._lr_scale}
+        tensors["random"] = torch.get_rng_state()  # for what draws without a counter; nothing of ours does
+        return tensors, {"restarts": self._restarts, "lr_scale": self._lr_scale, "scaler": self._gradient.state()}
 
     def _restore(self, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> None:
         self._network.load_state_dict(part_of(tensors, "weights"))
@@ -173,12 +174,14 @@ class Trainer:
         self._steps = [Step(number, *values) for number, values in enumerate(tensors["steps"].tolist())]
         torch.set_rng_state(tensors["random"])
         self._restarts, self._lr_scale = facts["restarts"], facts["lr_scale"]
+        self._gradient.restore(facts["scaler"])
 
     def _lr_factor(self, number: int) -> float:
-        """Linear warm-up, then constant or half a cosine."""
+        """Linear warm-up, then constant or half a cosine down to `lr_end`."""
         warm = min(1.0, (number + 1) / max(1, self._params.warmup))
         if self._params.schedule == "cosine":
-            warm *= (1 + math.cos(math.pi * number / self._params.steps)) / 2
+            end = self._params.lr_end / self._params.lr
+            warm *= end + (1 - end) * (1 + math.cos(math.pi * number / self._params.steps)) / 2
         return warm
 
     def facts(self, stored: Spent | None = None) -> dict[str, float]:

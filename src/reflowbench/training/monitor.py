@@ -14,9 +14,11 @@ import torch
 from reflowbench.core.artifacts import write_text
 from reflowbench.core.data.images import ImageSet
 from reflowbench.core.data.png import tile, write_png
+from reflowbench.core.data.streamed import fit_pixels
+from reflowbench.core.distributed import world
 from reflowbench.core.flow.blocks import in_blocks
 from reflowbench.core.flow.solvers import solve
-from reflowbench.core.gaussians import fit, squared_wasserstein
+from reflowbench.core.gaussians import squared_wasserstein
 from reflowbench.core.params import MonitorParams
 from reflowbench.core.randomness import noise
 from reflowbench.core.resume import State
@@ -54,7 +56,8 @@ class Monitor:
         """
         self._trainer, self._data, self._params, self._folder = trainer, data, params, folder
         self._noise = noise(seed, "monitor", 0, range(params.n_samples), data.dim)
-        self._real = fit(data.real.double().numpy())
+        self._real = fit_pixels(data.real, data.shape)
+        self._looks = world().first  # one of several processes is enough
         self._rows: list[str] = []
         self._grids: list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]] = []
 
@@ -69,6 +72,9 @@ class Monitor:
 
     def __iter__(self) -> Iterator[Step]:
         """Train, yielding after each step."""
+        if not self._looks:
+            yield from self._trainer
+            return
         shutil.rmtree(self._folder, ignore_errors=True)
         if self._rows:
             self._write()
@@ -99,7 +105,7 @@ class Monitor:
         images = self._data.quantize(samples).where(finite, -1)
         facts = [math.nan, math.nan]
         if finite.all():
-            found = fit(images.double().numpy())
+            found = fit_pixels(images, self._data.shape)
             ratio = np.trace(found.covariance) / np.trace(self._real.covariance)
             facts = [squared_wasserstein(self._real, found), float(ratio)]
         means = [float(np.mean([getattr(step, name) for step in since])) for name in ("loss", "gradient_norm") if since]

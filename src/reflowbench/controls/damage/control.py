@@ -133,5 +133,5 @@ def _measure(reference: Reference, parts: Split, images: torch.Tensor) -> dict[R
 
 def pooled(first: ImageSet, second: ImageSet) -> ImageSet:
     """Two sets of one source as one."""
-    images, labels = torch.cat([first.images, second.images]), torch.cat([first.labels, second.labels])
+    images, labels = torch.cat([first.images[:], second.images[:]]), torch.cat([first.labels, second.labels])
     return replace(first, images=images, labels=labels)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from reflowbench.core.flow.schemes import FixedSolver
-from reflowbench.core.params import Group, NetworkParams, PairsParams, PositiveInt, RoundParams, check_whole_steps
+from reflowbench.core.params import Group, Network, PairsParams, PositiveInt, RoundParams, check_whole_steps
 
 Variant = Literal["plain", "noise", "wgan_gp", "minibatch", "packing"]
 MixtureName = Literal["ring", "grid"]
@@ -47,7 +47,7 @@ class FlowParams(Group):
 
     rounds: PositiveInt = Field(description="Reflow rounds after the base model")
     points: PositiveInt = Field(description="points of the training set")
-    network: NetworkParams
+    network: Network
     base: RoundParams = Field(description="training of the base model (round 0)")
     round: RoundParams = Field(description="training of each Reflow round")
     pairs: PairsParams = Field(description="synthetic pairs per round, and their solver")

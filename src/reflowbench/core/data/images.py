@@ -1,17 +1,20 @@
-"""The image set that stages exchange: flat float32 images in [-1, 1] with labels."""
+"""The image set that stages exchange: flat images in [-1, 1] with labels, float32 or packed in bytes."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from reflowbench.core.artifacts import read_tensors, write_tensors
+from reflowbench.core.data.packed import PackedImages, Rows
 from reflowbench.core.errors import ReflowbenchError
 
 
@@ -55,14 +58,14 @@ class ImageSet:
     """Real images.
 
     Attributes:
-        images: Shape (n, channels * height * width), float32 in [-1, 1].
+        images: Shape (n, channels * height * width), in [-1, 1]; packed if the source has 256 grey levels.
         labels: Shape (n,), int64 class of each image.
         shape: (channels, height, width).
         levels: Number of grey levels of the source.
         dequantized: Whether each pixel is spread uniformly over its grey level.
     """
 
-    images: torch.Tensor
+    images: Rows
     labels: torch.Tensor
     shape: tuple[int, int, int]
     levels: int
@@ -75,6 +78,11 @@ class ImageSet:
     def dim(self) -> int:
         """Values per image."""
         return math.prod(self.shape)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether all values lie in [-1, 1], so that what a model makes may be clipped to it."""
+        return True
 
     @property
     def classes(self) -> int:
@@ -94,10 +102,15 @@ class ImageSet:
         level = (unit * self.levels).floor() if self.dequantized else (unit * (self.levels - 1)).round()
         return self._at(level.clamp(0, self.levels - 1))
 
+    def pack(self, images: torch.Tensor) -> PackedImages:
+        """Store images at grey levels, as `quantize` gives them, in a byte a value; nothing is lost."""
+        level = ((images.double() + 1) / 2 * (self.levels - 1)).round()
+        return PackedImages(level.to(torch.uint8), self.levels)
+
     def _at(self, level: torch.Tensor) -> torch.Tensor:
         return level / (self.levels - 1) * 2 - 1
 
-    def to_bytes(self, images: torch.Tensor) -> NDArray[np.uint8]:
+    def to_bytes(self, images: Rows) -> NDArray[np.uint8]:
         """What 8-bit files of images would hold; up to 256 levels, nothing is lost.
 
         Args:
@@ -106,7 +119,7 @@ class ImageSet:
         Returns:
             Shape (n, height, width, channels).
         """
-        return to_bytes(images, self.shape)
+        return to_bytes(images[:], self.shape)
 
     def from_bytes(self, values: NDArray[np.uint8]) -> torch.Tensor:
         """Undo `to_bytes`, to the bit.
@@ -121,13 +134,18 @@ class ImageSet:
         return self._at((flat.double() * (self.levels - 1) / 255).round().float())
 
     @cached_property
-    def real(self) -> torch.Tensor:
+    def real(self) -> Rows:
         """The images rounded to grey levels: the reference of every metric, shape (n, dim)."""
-        return self.quantize(self.images)
+        return self.images.real if isinstance(self.images, PackedImages) else self.quantize(self.images)
 
     def save(self, path: Path) -> None:
         """Write the set as one safetensors file."""
-        tensors = {"images": self.images, "labels": self.labels}
+        tensors = {"labels": self.labels}
+        if isinstance(self.images, PackedImages):
+            tensors |= {"levels": self.images.levels}
+            tensors |= {} if self.images.spread is None else {"spread": self.images.spread}
+        else:
+            tensors |= {"images": self.images}
         write_tensors(path, tensors, self._facts())
 
     def _facts(self) -> dict[str, object]:
@@ -140,10 +158,27 @@ class ImageSet:
         Raises:
             ReflowbenchError: If the file is missing or damaged.
         """
-        tensors, facts = read_tensors(path)
+        return cls.made_of(path, *read_tensors(path))
+
+    @classmethod
+    def made_of(cls, path: Path, tensors: Mapping[str, torch.Tensor], facts: dict[str, Any]) -> ImageSet:
+        """Make the set of what its file holds.
+
+        Args:
+            path: The file, for errors.
+            tensors: Its tensors.
+            facts: Its metadata.
+
+        Raises:
+            ReflowbenchError: If it is not what `save` wrote.
+        """
         try:
             facts["shape"] = tuple(facts["shape"])
-            loaded = cls(tensors["images"], tensors["labels"], **facts)
+            if "levels" in tensors:
+                images: Rows = PackedImages(tensors["levels"], facts["levels"], tensors.get("spread"))
+            else:
+                images = tensors["images"]
+            loaded = cls(images, tensors["labels"], **facts)
         except (KeyError, TypeError) as error:
             raise ReflowbenchError(f"{path}: not an image set ({error}); delete it and run `dvc repro`") from None
         if fault := loaded._fault():
@@ -152,11 +187,29 @@ class ImageSet:
 
     def _fault(self) -> str:
         """What no set that was saved has; empty if all is right."""
-        if (self.images.dtype, self.labels.dtype) != (torch.float32, torch.int64):
-            return f"images of {self.images.dtype} and labels of {self.labels.dtype} where float32 and int64 belong"
+        packed = self.images if isinstance(self.images, PackedImages) else None
+        own, wanted = (packed.levels.dtype, torch.uint8) if packed else (self.images[:0].dtype, torch.float32)
+        if (own, self.labels.dtype) != (wanted, torch.int64):
+            return f"images of {own} and labels of {self.labels.dtype} where {wanted} and int64 belong"
         if not len(self.labels) or self.images.shape != (len(self.labels), self.dim):
             return f"images and labels do not match: {tuple(self.images.shape)} values, {len(self.labels)} labels"
-        low, high = self.images.aminmax()
-        if not (low >= -1 and high <= 1):  # nor of NaN
-            return f"images from {low} to {high} where -1 to 1 belongs"
+        if packed:
+            if fault := _packed_fault(packed, self.dequantized):
+                return fault
+        elif isinstance(self.images, torch.Tensor):
+            low, high = self.images.aminmax()
+            if not (low >= -1 and high <= 1):  # nor of NaN
+                return f"images from {low} to {high} where -1 to 1 belongs"
         return "" if self.labels.min() >= 0 else "labels below 0"
+
+
+def _packed_fault(packed: PackedImages, dequantized: bool) -> str:
+    """What no packed images have that were saved; of 256 levels every byte is one, so that none need be read."""
+    spread = packed.spread
+    if (spread is not None) != dequantized:
+        return "pixels spread over their grey levels or not, against what it says"
+    if spread is not None and (spread.shape, spread.dtype) != (packed.shape, torch.uint8):
+        return f"a spread of {tuple(spread.shape)} values of {spread.dtype} for {tuple(packed.shape)} of uint8"
+    if packed.count != 256:
+        return f"{packed.count} grey levels in bytes, where only 256 are saved so"
+    return ""

@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 
+from reflowbench.core.device import device_of
 from reflowbench.core.flow.path import Velocity
 
 SdeKind = Literal["published", "marginal"]
@@ -42,14 +43,15 @@ def reverse_sde(
         kind: Which SDE.
 
     Returns:
-        Noise, shape (n, dim), as an ordinary tensor.
+        Noise, shape (n, dim), as an ordinary tensor on the device of x.
     """
-    left = torch.ones(len(x), 1, dtype=x.dtype)  # time still to go, which is t itself
+    start, x = x.device, x.to(device_of(velocity, x.device))
+    left = torch.ones(len(x), 1, dtype=x.dtype, device=x.device)  # time still to go, which is t itself
     with torch.inference_mode():
         for step in range(steps):
             dt = left.clone()
             if step < steps - 1:
-                factor = 1 + jitter * normals("jitter", step) if jitter else torch.ones_like(left)
+                factor = 1 + jitter * normals("jitter", step).to(x.device) if jitter else torch.ones_like(left)
                 dt = torch.minimum(left, (factor / steps).clamp(min=0))
             v = velocity(x, left[:, 0])
             sigma = torch.full_like(left, scale)
@@ -60,6 +62,6 @@ def reverse_sde(
                 drift = v - scale**2 * left * (left * v - x) / 2
             x = x - dt * drift
             if scale:
-                x = x + sigma * dt.sqrt() * normals("noise", step)
+                x = x + sigma * dt.sqrt() * normals("noise", step).to(x.device)
             left = left - dt
-    return x.clone()
+    return x.clone().to(start)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
+from reflowbench.core.device import device_of
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.flow.path import Velocity
 from reflowbench.core.flow.schemes import ADAPTIVE, FixedSolver
@@ -61,7 +62,7 @@ def trajectory(
         backward: Go through the grid from t = 1 to t = 0; a boolean tensor of shape (n,) decides row by row.
 
     Yields:
-        The state after each step, shape (n, dim). No gradient is kept.
+        The state after each step, shape (n, dim), on the device of the field. No gradient is kept.
 
     Raises:
         ReflowbenchError: If a time grid does not ascend from 0 to 1.
@@ -70,6 +71,7 @@ def trajectory(
     if len(grid) < 2 or grid[0] != 0 or grid[-1] != 1 or any(b <= a for a, b in itertools.pairwise(grid)):
         raise ReflowbenchError(f"time grid {grid}: want at least one step, ascending from 0 to 1")
     step = _STEPS[solver]
+    x = x.to(device_of(velocity, x.device))
     reverse = torch.as_tensor(backward, device=x.device).reshape(-1)
     ascending = torch.tensor(grid, dtype=x.dtype, device=x.device)  # as exact as the states
     along = [torch.where(reverse, b, a) for a, b in zip(ascending, ascending.flip(0), strict=True)]
@@ -87,11 +89,11 @@ def solve(
     *,
     backward: bool | torch.Tensor = False,
 ) -> torch.Tensor:
-    """End point of `trajectory`, shape (n, dim), as an ordinary tensor (usable in training)."""
+    """End point of `trajectory`, shape (n, dim), as an ordinary tensor (usable in training) on the device of x."""
     end = x
     for end in trajectory(velocity, x, solver, times, backward=backward):  # noqa: B007
         pass
-    return end.clone()
+    return end.clone().to(x.device)
 
 
 def solve_adaptive(
@@ -101,7 +103,8 @@ def solve_adaptive(
 
     Args:
         velocity: The field v(x, t).
-        x: Start, shape (n, dim). One step-size control for all of it.
+        x: Start, shape (n, dim). One step-size control for all of it, on the device of x; a `Field` takes it to its
+            own device for each evaluation.
         tolerance: Relative and absolute tolerance.
         backward: Integrate from t = 1 to t = 0.
 

@@ -7,7 +7,8 @@ import math
 import torch
 from torch import nn
 
-from reflowbench.core.params import NetworkParams
+from reflowbench.core.networks.base import Shape
+from reflowbench.core.params import MLPParams
 
 
 class ResidualBlock(nn.Module):
@@ -32,8 +33,15 @@ class MLP(nn.Module):
 
     frequencies: torch.Tensor
 
-    def __init__(self, dim: int, params: NetworkParams) -> None:
+    def __init__(self, shape: Shape, params: MLPParams) -> None:
+        """Build the network; it starts as the zero field.
+
+        Args:
+            shape: (channels, height, width) of the images, of which only the number of values counts.
+            params: How large it is.
+        """
         super().__init__()
+        dim = math.prod(shape)
         half = params.time_features // 2
         # Up to 100 rad per unit time: resolves the steps of the fixed-step solvers used here.
         self.register_buffer("frequencies", torch.exp(torch.linspace(0, math.log(100.0), half)), persistent=False)

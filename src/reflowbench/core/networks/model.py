@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from reflowbench.core.artifacts import atomic, read_json, write_json
 from reflowbench.core.networks import registry
+from reflowbench.core.networks.base import Shape
 from reflowbench.core.params import NetworkParams
 
 WEIGHTS = "model.safetensors"
@@ -20,7 +22,7 @@ def save_model(
     folder: Path,
     network: nn.Module,
     params: NetworkParams,
-    dim: int,
+    shape: Shape,
     facts: Mapping[str, float],
     carry: Callable[[Path], None],
 ) -> None:
@@ -30,30 +32,32 @@ def save_model(
         folder: Where to.
         network: The EMA network.
         params: How to rebuild it.
-        dim: Values per image.
+        shape: (channels, height, width) of the images.
         facts: What the run cost and how it ended.
         carry: Makes a folder for what the next round takes over, or does nothing.
     """
     with atomic(folder) as temporary:
         temporary.mkdir()
-        registry.save(temporary / WEIGHTS, network, params, dim)
+        registry.save(temporary / WEIGHTS, network, params, shape)
         write_json(temporary / FACTS, dict(facts))
         carry(temporary / CARRIED)
 
 
-def load_model(folder: Path) -> tuple[nn.Module, NetworkParams, int]:
+def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[nn.Module, NetworkParams, Shape]:
     """Read the network of a model folder.
 
     Args:
         folder: The folder.
+        device: Where the weights go.
 
     Returns:
-        The network in evaluation mode, its parameters and the number of values per image.
+        The network in evaluation mode, its parameters and the (channels, height, width) of its images.
 
     Raises:
         ReflowbenchError: If the weights are missing or damaged.
     """
-    return registry.load(folder / WEIGHTS)
+    network, params, shape = registry.load(folder / WEIGHTS)
+    return network.to(device), params, shape
 
 
 def load_facts(folder: Path) -> dict[str, float]:

@@ -10,8 +10,10 @@ import torch
 from torch import nn
 
 from reflowbench.core.data.images import ImageSet
+from reflowbench.core.device import Field
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.flow.path import Velocity
+from reflowbench.core.flow.schemes import Precision
 from reflowbench.core.params import PairsParams
 from reflowbench.core.randomness import generator
 from reflowbench.pairs.store import StoredHalf, synthetic_noise
@@ -28,24 +30,17 @@ class Networks:
         raw: The network being trained.
         ema: Its moving average.
         start: The weights that the round started from.
+        precision: In which pairs are made by them, unless the pairs have a precision of their own.
     """
 
     raw: nn.Module
     ema: nn.Module
     start: nn.Module
+    precision: Precision = "float32"
 
     def velocity(self, source: str) -> Velocity:
         """The field of one network in evaluation mode: `raw`, `ema`, or `round_start`."""
-        network = {"raw": self.raw, "ema": self.ema, "round_start": self.start}[source]
-
-        def velocity(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-            was_training = network.training
-            network.eval()
-            value: torch.Tensor = network(x, t)
-            network.train(was_training)
-            return value
-
-        return velocity
+        return Field({"raw": self.raw, "ema": self.ema, "round_start": self.start}[source], self.precision)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from reflowbench.core.distributed import world
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.flow.path import Velocity
 from reflowbench.core.flow.schemes import NFE_PER_STEP, FixedSolver, Source
@@ -83,7 +84,7 @@ class Online(Coupling):
         nfe = p.steps * NFE_PER_STEP[p.solver]
         self.spent.forward += len(z) * nfe
         self.spent.inversion += len(images) * nfe
-        made, inverted = self._solve(velocity, z, images, first)
+        made, inverted = self._shared(velocity, z, images, first)
         if not torch.isfinite(inverted).all():
             raise ReflowbenchError(
                 f"inversion gave non-finite noise in round {r.round} at step {step}: the network has diverged; lower "
@@ -92,7 +93,14 @@ class Online(Coupling):
         if p.reassign and real:
             fresh = noise(r.seed, "online reassigned", r.round, range(first, first + real), r.images.dim)
             inverted = fresh[assign(fresh, inverted)]
-        return torch.cat([z, inverted]), torch.cat([made.clamp(-1, 1), images])
+        return torch.cat([z, inverted]), torch.cat([made.clamp(-1, 1) if r.images.bounded else made, images])
+
+    def _shared(self, velocity: Velocity, z: torch.Tensor, images: torch.Tensor, first: int) -> Pairs:
+        """What `_solve` gives, of which each process makes its share."""
+        here = world()
+        own, real = here.share(len(z)), here.share(len(images))
+        made, inverted = self._solve(velocity, z[own], images[real], first + real.start)
+        return here.joined(made, len(z)), here.joined(inverted, len(images))
 
     def _solve(self, velocity: Velocity, z: torch.Tensor, images: torch.Tensor, first: int) -> Pairs:
         """Images of noise, and noise of images. `first` numbers the group's first pair, for methods that draw."""

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from reflowbench.core.config import load_params, parse
 from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.params import Group, Params, RoundParams
+from reflowbench.core.params import Group, Params, RoundParams, space_of
 from reflowbench.couplings.shared.base import Coupling
 
 FOLDER = Path(__file__).parents[1]
@@ -132,6 +132,7 @@ def _faults(params: Params, source: str) -> Iterator[str]:
             values = shared | getattr(chain, group)
             yield _fault(parse, type(getattr(params, group)), values, f"chains.{name}.{group}.", source)
     yield from _theory_faults(params, bad, source)
+    yield from _latents_faults(params, source)
     known = list(params.chains) or list(params.methods)
     unknown = [(index, name) for index, name in enumerate(params.grid.methods) if name not in known]
     for index, name in unknown:
@@ -144,6 +145,20 @@ def _faults(params: Params, source: str) -> Iterator[str]:
             f"{source}: grid.stages must be {expected} for methods {params.grid.methods}; "
             "`reflowbench profile` writes it"
         )
+
+
+def _latents_faults(params: Params, source: str) -> Iterator[str]:
+    """What does not go with models that work on latents, or with models that do not."""
+    path, wanted = params.latents.path, space_of(params.latents.path)
+    if (params.grid.space, list(params.grid.encoded)) != wanted:
+        yield (
+            f"{source}: grid.space and grid.encoded must be {wanted[0]} and {wanted[1]} for latents.path = {path!r}; "
+            "`reflowbench profile` writes them"
+        )
+    if path and params.base.flip:
+        yield f"{source}: base.flip = True: latents cannot be mirrored; make it false"
+    if path and params.data.dequantize:
+        yield f"{source}: data.dequantize = True: an autoencoder wants images as they are; make it false"
 
 
 def _theory_faults(params: Params, bad: set[str], source: str) -> Iterator[str]:

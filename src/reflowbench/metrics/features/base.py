@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from reflowbench.core.data.packed import Rows
 from reflowbench.core.flow.blocks import BLOCK, in_blocks
 
 Array = NDArray[np.float64]
@@ -27,7 +28,7 @@ class FeatureNetwork(Protocol):
         """Values per image."""
         ...
 
-    def features(self, images: torch.Tensor) -> Array:
+    def features(self, images: Rows) -> Array:
         """Features of images.
 
         The features of an image do not depend on the images beside it, to the bit, and memory
@@ -35,7 +36,7 @@ class FeatureNetwork(Protocol):
 
         Args:
             images: Flat, at the grey levels of the data set in [-1, 1], shape (n, channels * height * width),
-                n at least 1.
+                n at least 1; in memory or packed.
 
         Returns:
             float64 of shape (n, dim).
@@ -43,18 +44,24 @@ class FeatureNetwork(Protocol):
         ...
 
 
-def blockwise(compute: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor, size: int = BLOCK) -> Array:
+def blockwise(
+    compute: Callable[[torch.Tensor], torch.Tensor],
+    images: Rows,
+    size: int = BLOCK,
+    device: torch.device | str = "cpu",
+) -> Array:
     """Apply a network to blocks of one fixed size.
 
     Args:
         compute: From (size, d) to (size, k).
         images: Shape (n, d), n at least 1.
         size: Images at a time.
+        device: Where the network is.
 
     Returns:
         float64 of shape (n, k).
     """
     with torch.inference_mode():
-        parts = [compute(block)[:rows].double() for block, rows in in_blocks(images, size)]
+        parts = [compute(block.to(device))[:rows].double() for block, rows in in_blocks(images, size)]
         values: Array = torch.cat(parts).cpu().numpy()
     return values

@@ -16,12 +16,16 @@ from torch import nn
 
 from reflowbench.core.artifacts import read_tensors, write_tensors
 from reflowbench.core.data.images import ImageSet
+from reflowbench.core.data.packed import Rows
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.optimizer import Adam
 from reflowbench.core.params import FeaturesParams
 from reflowbench.core.randomness import generator
 from reflowbench.core.resume import State, flat, part_of
 from reflowbench.metrics.features.base import blockwise
+
+_AT_ONCE = 2048
+"""Held-out images that are classified at a time."""
 
 
 class Classifier(nn.Module):
@@ -46,18 +50,22 @@ class Classifier(nn.Module):
         )
         self.head = nn.Linear(dim, classes)
 
+    @property
+    def _device(self) -> torch.device:
+        return self.head.weight.device
+
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Class logits, shape (n, classes), of flat images in [-1, 1], shape (n, c*h*w)."""
         logits: torch.Tensor = self.head(torch.relu(self.body(images.reshape(-1, *self._shape))))
         return logits
 
-    def features(self, images: torch.Tensor) -> NDArray[np.float64]:
+    def features(self, images: Rows) -> NDArray[np.float64]:
         """Features before the last rectifier, float64 of shape (n, dim), of flat images in [-1, 1]."""
-        return blockwise(lambda block: self.body(block.reshape(-1, *self._shape)), images)
+        return blockwise(lambda block: self.body(block.reshape(-1, *self._shape)), images, device=self._device)
 
-    def probabilities(self, images: torch.Tensor) -> NDArray[np.float64]:
+    def probabilities(self, images: Rows) -> NDArray[np.float64]:
         """Probability of each class, float64 of shape (n, classes), of flat images in [-1, 1]."""
-        return blockwise(lambda block: self(block).double().softmax(dim=1), images)
+        return blockwise(lambda block: self(block).double().softmax(dim=1), images, device=self._device)
 
 
 class ClassifierTraining:
@@ -117,7 +125,8 @@ class ClassifierTraining:
     def accuracy(self, heldout: ImageSet) -> float:
         """Share of other images that are classified right."""
         with torch.inference_mode():
-            guess = self.network(heldout.real).argmax(dim=1)
+            parts = (heldout.real[start : start + _AT_ONCE] for start in range(0, len(heldout), _AT_ONCE))
+            guess = torch.cat([self.network(part).argmax(dim=1) for part in parts])
         return float((guess == heldout.labels).double().mean())
 
 
@@ -127,8 +136,12 @@ def save(path: Path, network: Classifier, data: ImageSet, params: FeaturesParams
     write_tensors(path, network.state_dict(), facts)
 
 
-def load(path: Path) -> tuple[Classifier, float]:
+def load(path: Path, device: torch.device | str = "cpu") -> tuple[Classifier, float]:
     """Read a classifier written by `save`.
+
+    Args:
+        path: The file.
+        device: Where the classifier goes.
 
     Returns:
         The classifier in evaluation mode, and its accuracy on held-out images.
@@ -140,6 +153,6 @@ def load(path: Path) -> tuple[Classifier, float]:
     try:
         network = Classifier(tuple(facts["shape"]), facts["classes"], facts["dim"])
         network.load_state_dict(tensors)
-        return network.eval(), facts["test_accuracy"]
+        return network.eval().to(device), facts["test_accuracy"]
     except (KeyError, RuntimeError) as error:
         raise ReflowbenchError(f"{path}: not a feature classifier ({error}); delete it and run `dvc repro`") from None

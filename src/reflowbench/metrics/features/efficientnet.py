@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from reflowbench.core.data.images import rgb_bytes
+from reflowbench.core.data.packed import Rows
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.metrics.features.base import blockwise
 from reflowbench.metrics.features.weights import verify
@@ -126,7 +127,7 @@ class EfficientNet:
             "PIL", False, "bicubic", (self.side, self.side)
         )
 
-    def features(self, images: torch.Tensor) -> NDArray[np.float64]:
+    def features(self, images: Rows) -> NDArray[np.float64]:
         """Features of what a PNG file of each image would hold, float64 of shape (n, 1280).
 
         Args:
@@ -140,14 +141,16 @@ class EfficientNet:
 
     def _block(self, images: torch.Tensor) -> torch.Tensor:
         resized = torch.from_numpy(np.stack([self.resize(image) for image in rgb_bytes(images, self._shape)]))
-        return self.network(resized.permute(0, 3, 1, 2).contiguous())
+        where = next(self._network.parameters()).device
+        return self.network(resized.to(where).permute(0, 3, 1, 2).contiguous())
 
 
-def load_efficientnet(shape: tuple[int, int, int]) -> EfficientNet:
+def load_efficientnet(shape: tuple[int, int, int], device: torch.device | str = "cpu") -> EfficientNet:
     """Load the network from the package that holds its weights.
 
     Args:
         shape: (channels, height, width) of the images; one or three channels.
+        device: Where the network goes.
 
     Returns:
         The network.
@@ -169,4 +172,4 @@ def load_efficientnet(shape: tuple[int, int, int]) -> EfficientNet:
     with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and must not move the global generator
         network = Lite0()
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    return EfficientNet(network.eval(), shape)
+    return EfficientNet(network.eval().to(device), shape)

@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from reflowbench.core.data.images import rgb_bytes
+from reflowbench.core.data.packed import Rows
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.params import InceptionParams
 from reflowbench.metrics.features.base import blockwise
@@ -43,6 +44,8 @@ class Inception:
         shape: (channels, height, width) of the images.
         resize: One image of bytes, (height, width, 3), to what the network is given.
         network: (n, 3, height, width) at 0 .. 255, to (n, 2048).
+        dim: 2048.
+        device: Where the network is.
     """
 
     mode: str
@@ -50,13 +53,14 @@ class Inception:
     resize: Callable[[NDArray[Any]], NDArray[Any]]
     network: Callable[[torch.Tensor], torch.Tensor]
     dim: int = 2048
+    device: torch.device | str = "cpu"
 
     @property
     def name(self) -> str:
         """`inception_` and the mode."""
         return f"inception_{self.mode}"
 
-    def features(self, images: torch.Tensor) -> NDArray[np.float64]:
+    def features(self, images: Rows) -> NDArray[np.float64]:
         """Features of what a PNG file of each image would hold, float64 of shape (n, 2048).
 
         Args:
@@ -66,15 +70,18 @@ class Inception:
 
     def _block(self, images: torch.Tensor) -> torch.Tensor:
         resized = torch.from_numpy(np.stack([self.resize(image) for image in rgb_bytes(images, self.shape)]))
-        return self.network(resized.permute(0, 3, 1, 2).float().contiguous())
+        return self.network(resized.to(self.device).permute(0, 3, 1, 2).float().contiguous())
 
 
-def load_inception(params: InceptionParams, shape: tuple[int, int, int]) -> Inception:
+def load_inception(
+    params: InceptionParams, shape: tuple[int, int, int], device: torch.device | str = "cpu"
+) -> Inception:
     """Load the network that the parameters name; nothing is ever downloaded, and nothing stands in for it.
 
     Args:
         params: Mode, file and checksum.
         shape: (channels, height, width) of the images; one or three channels.
+        device: Where the network goes.
 
     Returns:
         The network.
@@ -101,15 +108,15 @@ def load_inception(params: InceptionParams, shape: tuple[int, int, int]) -> Ince
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            network = _state_dict(path) if mode == "legacy_pytorch" else _torchscript(path, mode)
+            network = _state_dict(path, device) if mode == "legacy_pytorch" else _torchscript(path, mode, device)
         except _NOT_THIS_NETWORK as error:
             raise ReflowbenchError(
                 f"{asked_for}: the file has the right SHA-256 but is not the network of this mode ({error}). {remedy}"
             ) from None
-        return Inception(mode, shape, build_resizer(mode), network)
+        return Inception(mode, shape, build_resizer(mode), network, device=device)
 
 
-def _torchscript(path: Path, mode: str) -> Callable[[torch.Tensor], torch.Tensor]:
+def _torchscript(path: Path, mode: str, device: torch.device | str) -> Callable[[torch.Tensor], torch.Tensor]:
     """The TensorFlow network of 2015 as TorchScript, which resizes by itself in the mode legacy_tensorflow.
 
     Loading TorchScript runs what is in the file: the checksum, verified before, is the trust.
@@ -119,13 +126,12 @@ def _torchscript(path: Path, mode: str) -> Callable[[torch.Tensor], torch.Tensor
     # The class takes a folder and opens the file by clean-fid's name for it.
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / _TORCHSCRIPT).symlink_to(path.resolve())
-        network: Callable[[torch.Tensor], torch.Tensor] = InceptionV3W(
-            folder, download=False, resize_inside=mode == "legacy_tensorflow"
-        ).eval()
+        made = InceptionV3W(folder, download=False, resize_inside=mode == "legacy_tensorflow")
+    network: Callable[[torch.Tensor], torch.Tensor] = made.eval().to(device)
     return network
 
 
-def _state_dict(path: Path) -> Callable[[torch.Tensor], torch.Tensor]:
+def _state_dict(path: Path, device: torch.device | str) -> Callable[[torch.Tensor], torch.Tensor]:
     """The same network ported to torchvision's classes."""
     from cleanfid import inception_pytorch
 
@@ -136,7 +142,7 @@ def _state_dict(path: Path) -> Callable[[torch.Tensor], torch.Tensor]:
         torch.random.fork_rng(devices=[]),
         mock.patch.object(inception_pytorch, "load_state_dict_from_url", lambda *_, **__: state),
     ):
-        network = inception_pytorch.InceptionV3(output_blocks=[3], resize_input=False).eval()
+        network = inception_pytorch.InceptionV3(output_blocks=[3], resize_input=False).eval().to(device)
 
     def features(images: torch.Tensor) -> torch.Tensor:
         pooled: torch.Tensor = network(images / 255)[0]

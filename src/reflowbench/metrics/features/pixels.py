@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+
+from reflowbench.core.data.packed import Rows
+from reflowbench.metrics.features.base import blockwise
 
 
 class Pixels:
@@ -22,7 +24,6 @@ class Pixels:
         """
         self.dim = math.prod(shape)
 
-    def features(self, images: torch.Tensor) -> NDArray[np.float64]:
+    def features(self, images: Rows) -> NDArray[np.float64]:
         """The images themselves, float64 of shape (n, dim)."""
-        values: NDArray[np.float64] = images.double().cpu().numpy()
-        return values
+        return blockwise(lambda block: block, images)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import torch
+
 from reflowbench.core.params import EvaluateParams
 from reflowbench.metrics.features.base import FeatureNetwork
 from reflowbench.metrics.features.classifier import Classifier
 
 
-def load_networks(params: EvaluateParams, classifier: Classifier, shape: tuple[int, int, int]) -> list[FeatureNetwork]:
+def load_networks(
+    params: EvaluateParams,
+    classifier: Classifier,
+    shape: tuple[int, int, int],
+    device: torch.device | str = "cpu",
+) -> list[FeatureNetwork]:
     """Load the networks of `evaluate.features`.
 
     A network's module is imported only if it is asked for: clean-fid and torchvision take seconds, and
@@ -17,6 +24,7 @@ def load_networks(params: EvaluateParams, classifier: Classifier, shape: tuple[i
         params: Names of the networks, and where their weights are.
         classifier: The data set's own classifier.
         shape: (channels, height, width) of the images.
+        device: Where the others go; the classifier stays where it is.
 
     Returns:
         The networks in the order of `evaluate.features`.
@@ -35,9 +43,9 @@ def load_networks(params: EvaluateParams, classifier: Classifier, shape: tuple[i
         if name == "inception":
             from reflowbench.metrics.features.inception import load_inception
 
-            return load_inception(params.inception, shape)
+            return load_inception(params.inception, shape, device)
         from reflowbench.metrics.features.efficientnet import load_efficientnet
 
-        return load_efficientnet(shape)
+        return load_efficientnet(shape, device)
 
     return [load(name) for name in params.features]

@@ -66,7 +66,7 @@ def inputs(files: Sequence[Path], settings: Settings) -> Facts:
     Returns:
         Names and hashes.
     """
-    groups = {name: group.model_dump() for name, group in
+    groups = {name: group.model_dump(exclude_defaults=True) for name, group in
               (("round", settings.round), ("pairs", settings.pairs), ("evaluate", settings.evaluate))}  # fmt: skip
     written = json.dumps(groups | {"methods": settings.methods}, sort_keys=True)
     parameters = hashlib.md5(written.encode(), usedforsecurity=False).hexdigest()

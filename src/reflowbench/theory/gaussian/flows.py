@@ -138,7 +138,7 @@ def run_base(job: BaseJob) -> Result:
     trainer = base_trainer(as_images(law, p.points, cell.seed), p.network, p.base, cell.seed, path=f"{GROUP}.base")
     for _ in trainer:
         pass
-    networks.save(job.folder / cell.weights, trainer.ema, p.network, cell.dim)
+    networks.save(job.folder / cell.weights, trainer.ema, p.network, (1, 1, cell.dim))
     rows = [*_measured(cell, p, "base", 0, trainer.ema), *_costs(cell, "base", 0, trainer.facts())]
     real = scores(law.sample(p.n_samples, generator(cell.seed, "theory floor"))[0], law, p.projections)
     rows += [Row(cell, "real", 0, 0, name, value) for name, value in real.items()]

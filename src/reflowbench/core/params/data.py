@@ -1,0 +1,72 @@
+"""Parameters of the data: sources, and the autoencoder of latents."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from reflowbench.core.params.group import FileName, Group, PositiveInt, Sha256
+
+SOURCES_WITHOUT_PATH = ("digits", "mnist5k")
+"""Their images are inside of packages."""
+SOURCES_TO_DOWNLOAD = ("cifar10", "mnist", "fashion")
+
+
+class DataParams(Group):
+    """Where the real images come from."""
+
+    source: Literal["digits", "mnist5k", "mnist", "fashion", "cifar10", "images"]
+    path: FileName | None = Field(
+        default=None, description="where the source's files are: a folder, .zip or .tar; null for digits and mnist5k"
+    )
+    sha256: Sha256 | None = Field(default=None, description="checksum of these files; null gets an error that says it")
+    download: bool = Field(default=False, description="let torchvision fetch a missing cifar10, mnist or fashion")
+    limit_gib: PositiveInt = Field(default=1, description="most GiB that the files, and the decoded images, may take")
+    n_images: PositiveInt | None = Field(description="use only the first n images (null: all)")
+    heldout: Annotated[float, Field(gt=0, le=0.5)] | None = Field(
+        description="share that no model is trained on; null: the source's own test images are held out instead"
+    )
+    dequantize: bool = Field(description="spread each pixel uniformly over its grey level")
+
+    @model_validator(mode="after")
+    def _fits_the_source(self) -> DataParams:
+        if self.source not in SOURCES_WITHOUT_PATH and not self.path:
+            kind = "images" if self.source == "images" else "its files"
+            raise ValueError(
+                f"source is {self.source}: give data.path (a folder, .zip or .tar of {kind}) and its data.sha256"
+            )
+        if self.source in SOURCES_WITHOUT_PATH and (self.path, self.sha256) != (None, None):
+            raise ValueError(f"source is {self.source}, which has no path and no sha256: make both null")
+        if self.download and self.source not in SOURCES_TO_DOWNLOAD:
+            raise ValueError(f"download: only {', '.join(SOURCES_TO_DOWNLOAD)} can be fetched, not {self.source}")
+        if self.heldout is None and self.source not in SOURCES_TO_DOWNLOAD:
+            raise ValueError(f"heldout is null, but source {self.source} has no test images of its own: give a share")
+        return self
+
+
+class LatentsParams(Group):
+    """The autoencoder in whose latents models work; none, if `path` is null."""
+
+    path: FileName | None = Field(default=None, description="folder with config.json and safetensors weights")
+    sha256: Sha256 | None = Field(default=None, description="checksum of both; null gets an error that says it")
+    encode: Literal["mean", "sample"] = Field(
+        description="mean: the same latents each time; sample: drawn once, from the encoder's law"
+    )
+    scale: Annotated[float, Field(gt=0)] = Field(description="of latents, to about unit variance")
+    batch: PositiveInt = Field(description="images that are encoded or decoded at a time")
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> LatentsParams:
+        if not self.path and self.sha256:
+            raise ValueError("sha256 without a path: give latents.path, a folder, or make both null")
+        return self
+
+
+def space_of(latents: str | None) -> tuple[str, list[str]]:
+    """`grid.space` and `grid.encoded` of a pipeline: folder of what models are trained on, and what is encoded.
+
+    Args:
+        latents: `latents.path`.
+    """
+    return ("latents", ["train"]) if latents else ("data", [])

@@ -1,0 +1,105 @@
+"""Parameters of the stages of theory."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from reflowbench.core.flow.schemes import FixedSolver
+from reflowbench.core.params.group import Fraction, Group, Name, PositiveInt, check_whole_steps, distinct
+from reflowbench.core.params.network import Network
+from reflowbench.core.params.training import OptimParams, PairsParams
+
+
+class SampleSize(Group):
+    """How many samples a round of the linear autoencoder trains on, and how many seeds that is repeated with."""
+
+    n: Annotated[int, Field(ge=2)]
+    seeds: PositiveInt
+
+
+class FitParams(Group):
+    """Gradient descent of the linear autoencoder; the second half of its steps is averaged."""
+
+    steps: Annotated[int, Field(ge=2)]
+    batch: PositiveInt
+    lr: Annotated[float, Field(gt=0, lt=2)] = Field(description="relative to 1 / mean |y|^2 of the noisy rows y")
+
+
+class TheoryDaeParams(Group):
+    """Theory: a linear denoising autoencoder that is trained on its own outputs, round after round."""
+
+    dim: PositiveInt
+    spectrum: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = Field(
+        description="eigenvalues of the data covariance; as many as its rank"
+    )
+    noise: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = Field(
+        description="q, variances of the noise; a stage each"
+    )
+    real_fractions: dict[Literal["replace", "accumulate"], list[Fraction]] = Field(
+        description="r, shares of real data; the rest is synthetic data of the last round, or data of all rounds"
+    )
+    samples: Annotated[list[SampleSize], Field(min_length=1)]
+    rounds: PositiveInt
+    fit: FitParams
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TheoryDaeParams:
+        if self.spectrum != sorted(set(self.spectrum), reverse=True) or len(self.spectrum) > self.dim:
+            raise ValueError(f"spectrum {self.spectrum}: want at most dim = {self.dim} values that descend")
+        for name in ("noise", "samples"):
+            distinct(name, getattr(self, name))
+        for history, shares in self.real_fractions.items():
+            distinct(f"real_fractions.{history}", shares)
+        return self
+
+
+class TheoryPhaseParams(Group):
+    """Theory: gain that is left after many rounds, over real share and noise, and over real share and samples.
+
+    The real data vary in one direction, with variance 1: only its ratio to the noise counts.
+    """
+
+    dim: PositiveInt
+    real_fractions: Annotated[list[Fraction], Field(min_length=2)]
+    noise: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=2)] = Field(description="q, by `n` samples")
+    samples: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=2)] = Field(description="at noise `q`")
+    n: Annotated[int, Field(ge=2)]
+    q: Annotated[float, Field(gt=0)]
+    rounds: PositiveInt
+    seeds: PositiveInt
+
+    @model_validator(mode="after")
+    def _ascending(self) -> TheoryPhaseParams:
+        for name in ("real_fractions", "noise", "samples"):
+            if getattr(self, name) != sorted(set(getattr(self, name))):
+                raise ValueError(f"{name} must ascend")
+        return self
+
+
+class TheoryGaussianParams(Group):
+    """Theory: rectified flows to laws in closed form, with a small network."""
+
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    targets: Annotated[list[Literal["gaussian", "mixture"]], Field(min_length=1)]
+    dims: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)]
+    points: Annotated[int, Field(ge=2)] = Field(description="real points")
+    rounds: PositiveInt
+    network: Network
+    base: OptimParams = Field(description="training of the base model (round 0)")
+    round: OptimParams = Field(description="training of each round")
+    pairs: PairsParams
+    n_samples: Annotated[int, Field(ge=2)] = Field(description="samples that are scored")
+    solver: FixedSolver
+    nfe: Annotated[list[PositiveInt], Field(min_length=1)]
+    projections: PositiveInt = Field(description="directions of the sliced distance")
+    trajectories: PositiveInt = Field(description="that are drawn, of the first seed in two dimensions")
+    methods: dict[Name, dict[str, Any]] = Field(description="over the methods' blocks")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TheoryGaussianParams:
+        for name in ("seeds", "targets", "dims", "nfe"):
+            distinct(name, getattr(self, name))
+        check_whole_steps(self.nfe, self.solver)
+        return self
