@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import io
 import math
+import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 from reflowbench import __version__
+from reflowbench.cluster import command as launching
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.flow.schemes import NFE_PER_STEP
 
@@ -35,6 +37,15 @@ def _check(args: argparse.Namespace) -> None:
     registry.check(params, str(args.params))
     cells = len(params.grid.methods) * len(params.grid.seeds) * len(params.grid.ks) + len(params.grid.seeds)
     print(f"{args.params} is valid: profile {params.profile}, {cells} models to evaluate")
+    inception = params.evaluate.inception.weights if "inception" in params.evaluate.features else None
+    named = {
+        "data.path": params.data.path,
+        "latents.path": params.latents.path,
+        "evaluate.inception.weights": inception,
+    }
+    for name, path in named.items():
+        if path and not Path(path).exists():
+            print(f"WARNING: {name} = {path!r}: nothing is there yet", file=sys.stderr)
 
 
 def _track(args: argparse.Namespace) -> None:
@@ -50,14 +61,17 @@ def _track(args: argparse.Namespace) -> None:
 
 
 def _sample(args: argparse.Namespace) -> None:
+    from reflowbench.core.config import PARAMS_FILE, load_params
     from reflowbench.core.stage import set_threads
     from reflowbench.gallery.draw import write_animation, write_grid
-    from reflowbench.gallery.models import open_model
+    from reflowbench.gallery.models import DATA, LATENTS, open_model
 
     set_threads()
     if args.out.suffix != args.format:
         raise ReflowbenchError(f"--out {args.out}: this writes {args.format} files; end the name in {args.format}")
-    model = open_model(args.model, args.data)
+    latents = load_params().latents if LATENTS.exists() and PARAMS_FILE.exists() else None
+    data = args.data or (LATENTS if latents and latents.path else DATA)
+    model = open_model(args.model, data, latents)
     seed = model.seed if args.seed is None else args.seed
     if args.format == ".png":
         write_grid(args.out, model, args.n, args.nfe, args.solver, seed)
@@ -72,22 +86,30 @@ def _cost(args: argparse.Namespace) -> None:
     from reflowbench.core.stage import set_threads
     from reflowbench.cost.measure import Throughput, measure
     from reflowbench.cost.plan import Planner
+    from reflowbench.cost.sizes import sets_of, space_of
     from reflowbench.cost.view import show
     from reflowbench.couplings.shared import registry
-    from reflowbench.sources.load import load_images
 
     set_threads()
     params = validate(profiles.resolve(args.profile), args.profile) if args.profile else load_params()
     registry.check(params, args.profile or "params.yaml")
-    train, heldout = load_images(params.data)
-    planner = Planner(params, train, heldout)
+    train, heldout, assumed = sets_of(params.data, args.images)
+    space, of_space = space_of(params.latents, train.shape)
+    planner = Planner(params, train, heldout, space)
     throughput = None
     if args.measure:
-        throughput = measure(params, planner.network, train.dim)
+        throughput = measure(params, planner.network, space)
     elif args.flops or args.steps_per_second:
         flops = args.flops or args.steps_per_second * planner.network.training(params.round).flops
         throughput = Throughput(flops, flops)
-    show(planner.lines(), planner.network.parameters, throughput, sys.stdout)
+    show(planner.lines(), planner.network.parameters, throughput, sys.stdout, [*assumed, *of_space])
+
+
+def _images(text: str) -> tuple[int, ...]:
+    parts = text.split("x")
+    if len(parts) != 4:
+        raise argparse.ArgumentTypeError(f"{text!r}: want number, channels, height and width, such as 50000x3x32x32")
+    return tuple(map(_whole, parts))
 
 
 def _whole(text: str) -> int:
@@ -238,13 +260,16 @@ def parser() -> argparse.ArgumentParser:
         draw.add_argument("--solver", choices=tuple(NFE_PER_STEP), default="euler", help="default: %(default)s")
         draw.add_argument("--seed", type=int, help="of the noise (default: that of the model's chain)")
         draw.add_argument(
-            "--data", type=_path, default=Path("runs/data/train.safetensors"), help="default: %(default)s"
+            "--data", type=_path, help="what it was trained on (default: runs/data/train.safetensors, or its latents)"
         )
         if name == "animate":
             draw.add_argument("--milliseconds", type=_whole, default=60, help="of a frame (default: %(default)s)")
         draw.set_defaults(run=_sample, format=kind)
     cost = commands.add_parser("cost", help="show what a profile costs before it runs")
     cost.add_argument("--profile", metavar="NAME", help="default: params.yaml as it is")
+    cost.add_argument(
+        "--images", type=_images, metavar="NxCxHxW", help="so many images of such a shape, for data that is not here"
+    )
     hours = cost.add_mutually_exclusive_group()
     hours.add_argument("--measure", action="store_true", help="hours on this machine: times a step of each")
     hours.add_argument("--flops", type=_positive, help="hours on a machine with so many FLOPs a second")
@@ -254,6 +279,7 @@ def parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="show which cells of the grid are done, and why the others are not")
     status.add_argument("--json", action="store_true", help="as JSON")
     status.set_defaults(run=_status)
+    launching.add(commands, _whole, _path)
     compare = commands.add_parser("compare", help="compare parameters and results of two revisions")
     compare.add_argument("before", metavar="REV", type=_name, help="a branch, tag or commit")
     compare.add_argument("after", metavar="REV", type=_name, nargs="?", help="another one (default: the working tree)")
@@ -275,6 +301,9 @@ def main(argv: list[str] | None = None) -> None:
         args.run(args)
     except ReflowbenchError as error:
         sys.exit(f"ERROR: {error}")
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
     except OSError as error:
         if error.filename is None:
             raise

@@ -1,0 +1,95 @@
+"""The arguments of `reflowbench launch`."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from reflowbench.core.errors import ReflowbenchError
+
+# What takes time to import is imported where it is used: all commands read this file.
+_TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<hours>\d+):(?P<minutes>\d{2})(?::(?P<seconds>\d{2}))?")
+_KEY = re.compile(r"[a-z][a-z0-9-]*")
+
+
+def add(commands: Any, whole: Callable[[str], int], path: Callable[[str], Path]) -> None:
+    """Add the command.
+
+    Args:
+        commands: argparse's subparsers.
+        whole: Reads a positive whole number.
+        path: Reads a path.
+    """
+    launch = commands.add_parser("launch", help="run chains (method, seed) side by side, here or on SLURM")
+    launch.add_argument("--workers", type=whole, metavar="N", help="tasks at a time (default: as many as cores allow)")
+    launch.add_argument(
+        "--threads", type=whole, metavar="N", help="of each task (default: REFLOWBENCH_THREADS, or cores / workers)"
+    )
+    launch.add_argument("--retry", type=_count, default=1, metavar="K", help="tries after a failed one (default: 1)")
+    launch.add_argument("--folder", type=path, default=Path(".scratch/launch"), metavar="DIR",
+                        help="for clones and logs (default: %(default)s)")  # fmt: skip
+    launch.add_argument("--keep", action="store_true", help="keep the clones of tasks that are done")
+    launch.add_argument("--no-finish", action="store_true", help="do not run the last `dvc repro` in this checkout")
+    launch.add_argument("--dry-run", action="store_true", help="show the plan and run nothing")
+    slurm = launch.add_argument_group("SLURM")
+    slurm.add_argument("--slurm", action="store_true", help="run each task as a job (needs reflowbench[cluster])")
+    slurm.add_argument("--partition", metavar="P", help="default: the cluster's")
+    slurm.add_argument("--cpus-per-task", type=whole, metavar="C", help="default: the threads of a task, or 1")
+    slurm.add_argument("--gpus-per-task", type=whole, metavar="G", help="default: none is asked for")
+    slurm.add_argument("--time", type=minutes, metavar="T", help="limit of a job, minutes or [DAYS-]HH:MM[:SS]")
+    slurm.add_argument("--slurm-arg", type=_option, action="append", metavar="KEY=VALUE",
+                       help="any other option of sbatch, such as account=vision; can be repeated")  # fmt: skip
+    launch.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> None:
+    from reflowbench.cluster.launch import Options, dry_run, launch
+    from reflowbench.cluster.slurm import Request
+    from reflowbench.core.config import PARAMS_FILE, load_params
+    from reflowbench.core.stage import threads
+    from reflowbench.couplings.shared import registry
+
+    registry.check(load_params(), str(PARAMS_FILE))  # before DVC puts its values into commands
+    for_slurm = {"partition", "cpus_per_task", "gpus_per_task", "time", "slurm_arg"}
+    if not args.slurm and (given := [name for name in sorted(for_slurm) if getattr(args, name)]):
+        raise ReflowbenchError(f"--{given[0].replace('_', '-')} is about jobs: add --slurm")
+    if args.dry_run:
+        dry_run(sys.stdout)
+        return
+    request = None
+    if args.slurm:
+        cpus = args.cpus_per_task or args.threads or threads() or 1
+        request = Request(args.partition, cpus, args.gpus_per_task, args.time, dict(args.slurm_arg or []))
+    options = Options(args.workers, args.threads, args.retry, args.folder, args.keep, not args.no_finish, request)
+    sys.exit(launch(options, sys.stdout))
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) > 1000:
+        raise argparse.ArgumentTypeError(f"{text!r}: want a whole number from 0 to 1000")
+    return int(text)
+
+
+def minutes(text: str) -> int:
+    """A time limit in minutes, rounded up: `90`, `1:30`, `1:30:00` or `2-12:00:00`."""
+    found = _TIME.fullmatch(text)
+    if found:
+        days, hours, mins, seconds = (int(found[name] or 0) for name in ("days", "hours", "minutes", "seconds"))
+        total = (days * 24 + hours) * 60 + mins + (seconds > 0)
+    else:
+        total = int(text) if text.isdecimal() else 0
+    if not 1 <= total <= 10**6:
+        raise argparse.ArgumentTypeError(f"{text!r}: want minutes, HH:MM, HH:MM:SS or DAYS-HH:MM:SS")
+    return total
+
+
+def _option(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    key = key.lstrip("-").replace("_", "-")
+    if not equals or not _KEY.fullmatch(key) or not value or not value.isprintable():
+        raise argparse.ArgumentTypeError(f"{text!r}: want KEY=VALUE, such as account=vision")
+    return key, value

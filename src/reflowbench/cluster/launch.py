@@ -1,0 +1,299 @@
+"""A launch: plan, clones, tasks side by side, and the last `dvc repro` in the checkout, which only gathers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from reflowbench.cluster import lockfile
+from reflowbench.cluster.backends import Backend, Local
+from reflowbench.cluster.clones import Clones
+from reflowbench.cluster.gpus import Gpus, visible
+from reflowbench.cluster.plan import Plan, make_plan, read_nodes
+from reflowbench.cluster.processes import Process
+from reflowbench.cluster.schedule import Job, Run, Schedule
+from reflowbench.cluster.slurm import Request, Slurm
+from reflowbench.cluster.view import Log, View, show_plan
+from reflowbench.core.artifacts import SCRATCH
+from reflowbench.core.distributed import cores, processes
+from reflowbench.core.errors import ReflowbenchError
+from reflowbench.core.locks import FOLDER, locked
+from reflowbench.core.stage import THREADS_VARIABLE, threads
+from reflowbench.status.durations import read_durations
+from reflowbench.status.stages import Stage, read_stages
+from reflowbench.tracking.lock import LOCK
+from reflowbench.upkeep.recover import recover
+
+LIVE_VARIABLE = "REFLOWBENCH_LIVE"
+_POLL = 0.2
+_UNKNOWN = 10.0
+"""Seconds that a stage may take which was never timed: only the order of tasks depends on it."""
+_ERROR = re.compile(r"^ERROR: (.*)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `reflowbench launch` was asked for.
+
+    Attributes:
+        workers: Tasks at a time; None for as many as cores allow, on SLURM for all that can run.
+        threads: Of each task; None for REFLOWBENCH_THREADS, or the cores divided by the workers.
+        retry: So many times a task that failed is started again.
+        folder: For clones and logs.
+        keep: Whether clones stay.
+        finish: Whether the last `dvc repro` follows.
+        slurm: What jobs ask for; None for processes of this machine.
+    """
+
+    workers: int | None = None
+    threads: int | None = None
+    retry: int = 1
+    folder: Path = SCRATCH / "launch"
+    keep: bool = False
+    finish: bool = True
+    slurm: Request | None = None
+
+
+def allot(workers: int | None, each: int | None, cores: int) -> tuple[int, int]:
+    """Divide the cores of this machine.
+
+    Args:
+        workers: Tasks at a time, if that was asked for.
+        each: Threads of each, if that was asked for.
+        cores: Of this machine.
+
+    Returns:
+        Both.
+    """
+    workers = workers or max(1, cores // (each or 1))
+    return workers, each or max(1, cores // workers)
+
+
+def dry_run(file: TextIO) -> None:
+    """Print what a launch would run.
+
+    Args:
+        file: Where.
+    """
+    plan, stages = make_plan(read_nodes()), read_stages()
+    show_plan(plan, _done(plan, stages), file)
+
+
+def launch(options: Options, file: TextIO) -> int:
+    """Run the pipeline of the working folder.
+
+    Args:
+        options: How.
+        file: Where progress is shown.
+
+    Returns:
+        Exit status: 1 if a task failed, 128 and the signal's number if it was asked to stop.
+
+    Raises:
+        ReflowbenchError: If there is nothing to launch here, or another launch is at work.
+    """
+    root, folder = Path.cwd(), options.folder.absolute()
+    if folder.is_relative_to(root) and not folder.is_relative_to(root / SCRATCH):
+        raise ReflowbenchError(f"--folder {options.folder}: choose one in {SCRATCH}/ or outside of the checkout")
+    with locked(SCRATCH / FOLDER, "reflowbench launch"), _stop_signals() as signals:
+        for sentence in recover():
+            print(sentence, file=file)
+        plan, stages = make_plan(read_nodes()), read_stages()
+        crew = _Crew(options, plan, root, folder)
+        schedule = Schedule(
+            plan.tasks,
+            _done(plan, stages),
+            crew.start,
+            workers=crew.workers,
+            retries=options.retry,
+            seconds=_expected(plan, stages),
+        )
+        left = sum(run.state != "done" for run in schedule.runs.values())
+        print(f"{left} of {len(plan.tasks)} tasks to run, {crew.said}; logs in {options.folder}/logs", file=file)
+        with View(schedule.runs, file) as view:
+            crew.view = view
+            try:
+                _pass_on(signals, schedule)
+                while crew.step(schedule):
+                    view.update()
+                    time.sleep(_POLL)
+                    _pass_on(signals, schedule)
+            except BaseException:  # nobody would look after what runs
+                schedule.stop()
+                raise
+        crew.record()
+        if signals:
+            return _stopped(signals[-1], file)
+        variables = crew.variables(root)
+        _dvc(["checkout", "--quiet", "--allow-missing"], variables, signals)  # what fails, `dvc repro` makes good
+        if signals:
+            return _stopped(signals[-1], file)
+        failed = [run for run in schedule.runs.values() if run.state != "done"]
+        if failed:
+            _report(failed, options.folder, file)
+            return 1
+        if not options.finish:
+            return 0
+        print("all tasks are done; `dvc repro` gathers what they made", file=file)
+        file.flush()
+        status = _dvc(["repro"], variables, signals)
+        return _stopped(signals[-1], file) if signals else status
+
+
+class _Crew:
+    """Starts tasks in their clones, and clears up after them."""
+
+    def __init__(self, options: Options, plan: Plan, root: Path, folder: Path) -> None:
+        asked = options.threads or threads()
+        self._backend: Backend
+        if options.slurm is None:
+            self._gpus = Gpus(visible(), processes())
+            self.workers, self.threads = allot(options.workers or self._gpus.groups, asked, cores())
+            self._backend = Local(folder / "running")
+            on = f" on {self._gpus.groups} GPUs" if self._gpus.groups else ""
+            self.said = f"{self.workers} at a time{on} with {THREADS_VARIABLE}={self.threads} each"
+        else:
+            self._gpus = Gpus([], 1)  # SLURM's own affair
+            self.workers, self.threads = options.workers or sys.maxsize, asked or options.slurm.cpus
+            self._backend = Slurm(folder / "slurm", options.slurm)
+            self.said = f"as jobs of SLURM with {THREADS_VARIABLE}={self.threads} each"
+        self._root, self._clones = root, Clones(root, folder / "clones")
+        self._needed: dict[str, set[str]] = {}
+        for task in plan.tasks:  # each after those that it needs
+            self._needed[task.name] = set(task.stages).union(*(self._needed[name] for name in task.after))
+        self._made: dict[str, str] = {}
+        self._logs = folder / "logs"
+        self._logs.mkdir(parents=True, exist_ok=True)
+        self._keep = options.keep
+        self.view: View | None = None
+
+    def variables(self, folder: Path) -> dict[str, str]:
+        """Of the environment of a task: the clone's code, this Python, and its share of the cores."""
+        paths = [str(folder / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
+        return {
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+            "PYTHONPATH": os.pathsep.join(paths),
+            "PYTHONUNBUFFERED": "1",  # so that its log says where it is
+            THREADS_VARIABLE: str(max(1, self.threads // processes())),  # of which each process takes as many
+            LIVE_VARIABLE: os.environ.get(LIVE_VARIABLE, "off"),
+        }
+
+    def start(self, run: Run) -> Job:
+        """Start a task, or start it again."""
+        task, log = run.task, self._logs / f"{run.task.name}.log"
+        clone = self._clones.prepare(task.name)
+        lockfile.keep(clone / LOCK, self._needed[task.name])
+        command = [sys.executable, "-m", "dvc", "repro", *task.targets]
+        now, targets = time.strftime("%Y-%m-%d %H:%M:%S"), " ".join(task.targets)
+        with log.open("a", encoding="utf-8") as file:
+            file.write(f"\n=== {now} try {run.tries}: dvc repro {targets}\n")
+        if self.view:
+            self.view.logs[task.name] = Log(log)
+        return self._backend.start(task.name, command, clone, self.variables(clone) | self._gpus.take(task.name), log)
+
+    def step(self, schedule: Schedule) -> bool:
+        """Let the schedule go on; clear up after what has ended in it."""
+        running = [run for run in schedule.runs.values() if run.state == "running"]
+        more = schedule.step()
+        for run in running:
+            if run.job is None:
+                self._backend.ended(run.task.name)
+                self._gpus.give_back(run.task.name)
+                if run.state == "done":
+                    found = lockfile.entries(self._clones.folder / run.task.name / LOCK)
+                    self._made |= {name: text for name, text in found.items() if name in run.task.stages}
+                if run.state == "done" and not self._keep:
+                    self._clones.remove(run.task.name)
+        return more
+
+    def record(self) -> None:
+        """Put into the checkout's dvc.lock what tasks made; DVC is kept from it meanwhile."""
+        from dvc.exceptions import DvcException
+        from dvc.repo import Repo
+
+        self._clones.close()
+        try:
+            with Repo(str(self._root)) as repo, repo.lock:
+                lockfile.merge(self._root / LOCK, self._made)
+        except DvcException as error:  # another `dvc` is at work: it is all in the run cache too
+            print(f"WARNING: dvc.lock is not written: {error}", file=sys.stderr)
+
+
+def _done(plan: Plan, stages: list[Stage]) -> set[str]:
+    """Tasks all of whose stages are done in the checkout itself."""
+    done = {stage.name for stage in stages if stage.state == "done"}
+    return {task.name for task in plan.tasks if done.issuperset(task.stages)}
+
+
+def _expected(plan: Plan, stages: list[Stage]) -> dict[str, float]:
+    durations = read_durations()
+    known = {stage.name: durations.expected(stage.command) or _UNKNOWN for stage in stages}
+    return {task.name: sum(known.get(stage, _UNKNOWN) for stage in task.stages) for task in plan.tasks}
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """Gather SIGINT and SIGTERM in a list instead of ending."""
+    seen: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}  # as under nohup
+    for number in before:
+        signal.signal(number, lambda number, _: seen.append(number))
+    try:
+        yield seen
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _pass_on(signals: list[int], to: Schedule | Process) -> None:
+    """Ask to stop after the first signal, end at once after another; what was passed on already is negative."""
+    for i, number in enumerate(signals):
+        if number > 0:
+            to.stop() if i == 0 else to.kill()
+            signals[i] = -number
+
+
+def _stopped(number: int, file: TextIO) -> int:
+    print("stopped; `reflowbench launch` goes on from here", file=file)
+    return 128 + abs(number)
+
+
+def _report(failed: list[Run], folder: Path, file: TextIO) -> None:
+    """Name what failed, with the last error that its log has."""
+    for run in failed:
+        log = folder / "logs" / f"{run.task.name}.log"
+        said = run.reason
+        if not said and log.exists():
+            said = _last_error(log.read_text(encoding="utf-8", errors="replace"))
+        where = f"; {log}" if run.tries else ""
+        print(f"{run.state}: {run.task.name}{': ' if said else ''}{said}{where}", file=file)
+    print("`reflowbench launch` starts these again; what is done comes from DVC's cache", file=file)
+
+
+def _last_error(log: str) -> str:
+    """What a stage said last, or DVC if the stage was killed; DVC only repeats the command line of what has failed."""
+    errors = _ERROR.findall(log)
+    own = (error for error in reversed(errors[-2:]) if not error.startswith("failed to reproduce"))
+    return next(own, errors[-1] if errors else "")
+
+
+def _dvc(arguments: list[str], variables: dict[str, str], signals: list[int]) -> int:
+    """Run DVC in the checkout, with what it says on this process's output.
+
+    Returns:
+        Its exit status.
+    """
+    process = Process([sys.executable, "-m", "dvc", *arguments], Path.cwd(), os.environ | variables, None)
+    while (status := process.poll()) is None:
+        _pass_on(signals, process)
+        time.sleep(_POLL)
+    return status if status >= 0 else 128 - status
