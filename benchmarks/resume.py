@@ -20,7 +20,7 @@ import torch
 from reflowbench.core import resume
 from reflowbench.core.data.images import ImageSet
 from reflowbench.core.networks import registry
-from reflowbench.core.params import NetworkParams, OptimParams
+from reflowbench.core.params import MLPParams, OptimParams
 from reflowbench.core.resume import Resumable, State, Workspace
 from reflowbench.couplings.shared.base import Inputs
 from reflowbench.couplings.shared.independent import Independent
@@ -45,7 +45,7 @@ class Timed(Workspace):
 def trainer(name: str, steps: int, batch: int) -> Trainer:
     """A training of a network on images of its size."""
     dim, hidden, blocks = NETWORKS[name]
-    network = registry.build(NetworkParams(name="mlp", hidden=hidden, blocks=blocks, time_features=64), dim, 0)
+    network = registry.build(MLPParams(name="mlp", hidden=hidden, blocks=blocks, time_features=64), (1, 1, dim), 0)
     images = ImageSet(torch.zeros(1024, dim), torch.zeros(1024, dtype=torch.int64), (1, 1, dim), 256, True)
     optim = OptimParams(steps=steps, batch=batch, **OPTIM)
     return Trainer(network, Independent(Inputs(0, 0, batch, steps, images)), optim, 0, 0, path="base")

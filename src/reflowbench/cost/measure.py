@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,9 +10,11 @@ from statistics import median
 
 import torch
 
+from reflowbench.core.device import Field, device
 from reflowbench.core.flow.blocks import BLOCK
 from reflowbench.core.flow.solvers import solve
 from reflowbench.core.networks import registry
+from reflowbench.core.networks.base import Shape
 from reflowbench.core.params import Params
 from reflowbench.cost.network import VelocityCost
 from reflowbench.couplings.shared.base import Coupling, Networks, Pairs
@@ -50,25 +53,25 @@ class _SamePairs(Coupling):
         return self._pairs
 
 
-def measure(params: Params, network: VelocityCost, dim: int) -> Throughput:
+def measure(params: Params, network: VelocityCost, shape: Shape) -> Throughput:
     """Time some steps: the median, after a few that are not counted.
 
     Args:
         params: The whole of the parameters.
         network: Their network, counted.
-        dim: Values per image.
+        shape: (channels, height, width) of the images.
 
     Returns:
-        The throughput of this machine, with the number of threads that torch has now.
+        The throughput of this machine, with the number of threads that torch has now, on the device that it uses.
     """
-    made = registry.build(params.network, dim, seed=0)
+    made, dim = registry.build(params.network, shape, seed=0).to(device()), math.prod(shape)
     pairs = (torch.randn(params.round.batch, dim), torch.rand(params.round.batch, dim))
     few = params.round.model_copy(update={"steps": _WARM_UP + _REPEATS})
     training = iter(Trainer(made, _SamePairs(pairs), few, seed=0, round_=0, path="round"))
     block = torch.randn(BLOCK, dim)
-    made.eval()
     step = _time(lambda: next(training))
-    sample = _time(lambda: solve(made, block, "euler", 1))
+    field = Field(made, params.pairs.precision)
+    sample = _time(lambda: solve(field, block, "euler", 1))
     return Throughput(network.training(params.round).flops / step, network.sampling(BLOCK).flops / sample)
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from reflowbench.core.flow.loss import velocity_loss
 from reflowbench.core.networks import registry
-from reflowbench.core.params import FeaturesParams, NetworkParams, OptimParams
+from reflowbench.core.networks.base import Shape
+from reflowbench.core.params import ConvParams, FeaturesParams, NetworkParams, OptimParams
 from reflowbench.metrics.features.classifier import Classifier
 
 BYTES = 4
@@ -27,7 +32,7 @@ class Pass:
 
     Attributes:
         flops: Floating-point operations, a multiplication and an addition being two.
-        activations: Bytes that are kept for the backward pass; at least what a forward pass alone needs at once.
+        activations: Bytes of float32 that are kept for the backward pass; without one, the most that is held at a time.
     """
 
     flops: int
@@ -37,16 +42,18 @@ class Pass:
 class VelocityCost:
     """Counts a velocity network."""
 
-    def __init__(self, params: NetworkParams, dim: int) -> None:
+    def __init__(self, params: NetworkParams, shape: Shape) -> None:
         """Build the network without memory.
 
         Args:
             params: Which network and how large.
-            dim: Values per image.
+            shape: (channels, height, width) of the images.
         """
-        self._dim = dim
+        self._dim = math.prod(shape)
+        if isinstance(params, ConvParams):
+            params = params.model_copy(update={"compile": False})  # it computes the same
         with torch.device("meta"):
-            self._network = registry.build(params, dim, seed=0)
+            self._network = registry.build(params, shape, seed=0)
         # Each is counted once: a study asks for the same ones again and again.
         self._known: dict[tuple[object, ...], Pass] = {}
         self.parameters = sum(weight.numel() for weight in self._network.parameters())
@@ -56,17 +63,24 @@ class VelocityCost:
         """A forward and a backward pass of one batch.
 
         Args:
-            params: Its size, and the loss.
+            params: Its size, that of a micro-batch, and the loss.
 
         Returns:
             Its cost, without the optimizer's few operations per weight.
         """
-        x0, x1, t = (torch.empty(shape, device="meta") for shape in (*[(params.batch, self._dim)] * 2, (params.batch,)))
+        rows = min(params.microbatch or params.batch, params.batch)
+        whole, rest = divmod(params.batch, rows)
+        one = self._training(rows, params)
+        flops = whole * one.flops + (self._training(rest, params).flops if rest else 0)
+        return Pass(flops, one.activations)
+
+    def _training(self, rows: int, params: OptimParams) -> Pass:
+        x0, x1, t = (torch.empty(shape, device="meta") for shape in (*[(rows, self._dim)] * 2, (rows,)))
 
         def work() -> None:
-            velocity_loss(self._network, x0, x1, t, params.loss).backward()  # type: ignore[no-untyped-call]
+            velocity_loss(self._network.train(), x0, x1, t, params.loss).backward()  # type: ignore[no-untyped-call]
 
-        return self._once(("training", params.batch, params.loss), work)
+        return self._once(("training", rows, params.loss), lambda: _count(self._network, work))
 
     def sampling(self, rows: int, own_times: bool = False) -> Pass:
         """A forward pass.
@@ -79,12 +93,52 @@ class VelocityCost:
             Its cost.
         """
         x, t = (torch.empty(shape, device="meta") for shape in ((rows, self._dim), (rows if own_times else 1,)))
-        return self._once(("sampling", rows, own_times), lambda: self._network(x, t))
 
-    def _once(self, key: tuple[object, ...], work: Callable[[], Any]) -> Pass:
+        def count() -> Pass:
+            with torch.no_grad(), _Held() as held, FlopCounterMode(display=False) as counter:
+                self._network.eval()(x, t)
+            return Pass(counter.get_total_flops(), held.most)
+
+        return self._once(("sampling", rows, own_times), count)
+
+    def _once(self, key: tuple[object, ...], count: Callable[[], Pass]) -> Pass:
         if key not in self._known:
-            self._known[key] = _count(self._network, work)
+            self._known[key] = count()
         return self._known[key]
+
+
+class _Held(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Follows the bytes of all tensors that are made and not yet dropped.
+
+    Attributes:
+        most: The most that were held at a time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.most = self._now = 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operation and take note of what it makes."""
+        made = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(made):
+            if isinstance(tensor, torch.Tensor):
+                self._note(tensor.untyped_storage())
+        return made
+
+    def _note(self, storage: torch.UntypedStorage) -> None:
+        key, size = id(storage), storage.nbytes()
+        if key in self._known:
+            return
+        self._known.add(key)
+        self._now += size
+        self.most = max(self.most, self._now)
+        weakref.finalize(storage, self._drop, key, size)
+
+    def _drop(self, key: int, size: int) -> None:
+        self._known.discard(key)
+        self._now -= size
 
 
 def classifier_training(params: FeaturesParams, shape: tuple[int, int, int], classes: int) -> tuple[Pass, int]:

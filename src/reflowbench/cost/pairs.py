@@ -17,6 +17,9 @@ from reflowbench.couplings.shared.base import Coupling, Spent
 from reflowbench.couplings.shared.online import Online
 from reflowbench.couplings.shared.registry import Method
 
+STORED = {"float32": 4, "float16": 2}
+"""Bytes of a value of a stored pair."""
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -76,7 +79,7 @@ class Variant:
     def carried_bytes(self, round_: int, n_images: int, dim: int) -> int:
         """What a round leaves for the next one inside its model folder."""
         if issubclass(self.coupling, Accumulate):
-            return int(BYTES * round_ * self.pairs.n * dim)
+            return int(STORED[self.pairs.storage] * round_ * self.pairs.n * dim)
         if issubclass(self.coupling, Ot) and self.params.assignment == "semidiscrete":
             return BYTES * n_images
         return 0

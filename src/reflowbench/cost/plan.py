@@ -6,16 +6,19 @@ import math
 from collections.abc import Iterator, Sequence
 
 from reflowbench.core.data.images import ImageSet
+from reflowbench.core.data.packed import PackedImages
 from reflowbench.core.flow.blocks import BLOCK
 from reflowbench.core.flow.schemes import NFE_PER_STEP
+from reflowbench.core.networks.base import Shape
 from reflowbench.core.params import EvaluateParams, OptimParams, Params
 from reflowbench.cost.network import BYTES, COPIES, VelocityCost, classifier_training
-from reflowbench.cost.pairs import Variant, variants
+from reflowbench.cost.pairs import STORED, Variant, variants
 from reflowbench.cost.theory import theory_lines
 from reflowbench.cost.work import Line, Work
 from reflowbench.couplings.shared.base import Spent
 from reflowbench.couplings.shared.online import Online
 from reflowbench.metrics import inversion
+from reflowbench.metrics.evaluate import ADAPTIVE_ROWS
 
 ADAPTIVE_NFE = 40
 """Assumed of the adaptive solver, whose NFE depends on the model: it takes 26 to 44 on the digits."""
@@ -26,19 +29,21 @@ _DOUBLE = 8
 class Planner:
     """Counts the stages of one profile."""
 
-    def __init__(self, params: Params, train: ImageSet, heldout: ImageSet) -> None:
+    def __init__(self, params: Params, train: ImageSet, heldout: ImageSet, space: Shape) -> None:
         """Build the network without memory.
 
         Args:
             params: The whole of the parameters, checked.
-            train: The images that models are trained on.
+            train: The images that models are trained on; their values are not looked at.
             heldout: Those that they are not.
+            space: Shape of what models work on: of the images, or of their latents.
         """
-        self._params, self._n, self._dim = params, len(train), train.dim
-        self._images = BYTES * self._n * self._dim
-        self._sets = self._images + BYTES * len(heldout) * self._dim
+        self._params, self._n, self._pixels = params, len(train), train.dim
+        self._dim = math.prod(space)
+        self._sets = _bytes(train) + _bytes(heldout)
+        self._images = BYTES * self._n * self._dim if params.latents.path else _bytes(train)
         self._shape, self._classes = train.shape, train.classes
-        self.network = VelocityCost(params.network, train.dim)
+        self.network = VelocityCost(params.network, space)
         self._block = self.network.sampling(BLOCK)
 
     def lines(self) -> list[Line]:
@@ -49,6 +54,8 @@ class Planner:
         p = self._params
         seeds, chains = len(p.grid.seeds), variants(p)
         yield Line("prepare_data", "", 1, disk=self._sets, memory=self._sets)
+        if p.latents.path:
+            yield Line("encode_latents", "", 1, disk=self._images, memory=self._sets + self._images)
         yield self._features()
         bases = len({chain.base for chain in chains}) if p.chains else 1
         model = self.network.weight_bytes
@@ -92,7 +99,7 @@ class Planner:
         made = {"generate_pairs": self._synthetic(chain), "rca_regenerate": self._inverted(chain)}
         for group, n in (("generate_pairs", chain.pairs.n), ("rca_regenerate", self._n)):
             if group in stages:
-                disk = count * BYTES * n * self._dim
+                disk = count * STORED[chain.pairs.storage] * n * self._dim
                 yield Line(group, chain.name, count, made[group], disk, sampling + self._images)
         carried = sum(chain.carried_bytes(r.k, self._n, self._dim) for r in p.grid.rounds)
         disk = count * self.network.weight_bytes + len(p.grid.seeds) * carried
@@ -148,24 +155,26 @@ class Planner:
         inverted = (min(p.inversion_images, self._n), min(p.inversion_images, p.n_samples))
         looking = p.n_samples * (sum(p.nfe) + ADAPTIVE_NFE) + there_and_back * sum(inverted)
         flops = sum(p.nfe) * self._blocks(p.n_samples) + there_and_back * sum(map(self._blocks, inverted))
-        flops += ADAPTIVE_NFE * self.network.sampling(p.n_samples).flops
+        whole, rest = divmod(p.n_samples, ADAPTIVE_ROWS)
+        chunks = [(whole, ADAPTIVE_ROWS), (1, rest)]
+        flops += ADAPTIVE_NFE * sum(n * self.network.sampling(rows).flops for n, rows in chunks if n and rows)
         return Work(looking=looking, sample_flops=flops)
 
     def _samples(self) -> int:
         """Bytes of the grids of samples, one for each NFE and one of the adaptive solver."""
         p = self._params.evaluate
-        return BYTES * p.grid_images * self._dim * (len(p.nfe) + 1)
+        return BYTES * p.grid_images * self._pixels * (len(p.nfe) + 1)
 
     def _scores(self) -> int:
         """Bytes of an evaluation: its images, and distances of samples and real images to each other."""
         p: EvaluateParams = self._params.evaluate
         samples, real = (min(n, _MOST_NEIGHBOURS) for n in (p.n_samples, self._n))
         distances = _DOUBLE * (samples * real + max(samples, real) ** 2)
-        sampled = BYTES * p.n_samples * self._dim
+        sampled = p.n_samples * self._pixels  # a byte each
         return (
             self._sets
             + self.network.weight_bytes
-            + self.network.sampling(p.n_samples).activations
+            + self.network.sampling(min(p.n_samples, ADAPTIVE_ROWS)).activations
             + sampled
             + distances
         )
@@ -173,6 +182,13 @@ class Planner:
     def _blocks(self, rows: int) -> int:
         """FLOPs of one evaluation of so many rows in full blocks."""
         return math.ceil(rows / BLOCK) * self._block.flops
+
+
+def _bytes(images: ImageSet) -> int:
+    """Bytes of a set of images, as it is kept."""
+    if isinstance(images.images, PackedImages):
+        return len(images) * images.dim * (1 + images.dequantized)
+    return BYTES * len(images) * images.dim
 
 
 def facts(chain: Variant, n_images: int) -> dict[str, int]:

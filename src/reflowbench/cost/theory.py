@@ -24,7 +24,7 @@ def theory_lines(params: Params, chains: Sequence[Variant]) -> Iterator[Line]:
     """
     p = params.theory_gaussian
     cells = len(p.targets) * len(p.seeds)
-    networks = {dim: VelocityCost(p.network, dim) for dim in p.dims}
+    networks = {dim: VelocityCost(p.network, (1, 1, dim)) for dim in p.dims}
     yield Line("theory_dae", "", len(params.theory_dae.noise))
     yield Line("theory_phase", "", 1)
     base = sum((_trained(params, network, p.base).times(cells) for network in networks.values()), Work())

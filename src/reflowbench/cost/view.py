@@ -17,15 +17,17 @@ _WIDTH = 160
 _NOTES = (
     "Training passes and network evaluations are counted in samples; noise to image and image to noise: for pairs; "
     "looking: to measure and to show models. FLOPs: of the networks, a multiplication and an addition being two.",
-    "Not counted: the optimizer, optimal assignment, feature networks, neighbours, and the start of each process, "
-    "which on the digits takes longer than the rest.",
+    "Not counted: the optimizer, optimal assignment, the autoencoder of latents, feature networks, neighbours, and the "
+    "start of each process, which on the digits takes longer than the rest.",
     "Disk: outputs as files; the weights, pairs and grids in them. DVC's cache has a copy of what differs. Memory: "
     "tensors at a time, at most, without the process and its libraries.",
     f"Assumed: {ADAPTIVE_NFE} evaluations by the adaptive solver, which chooses them by the model.",
 )
 
 
-def show(lines: Sequence[Line], parameters: int, throughput: Throughput | None, file: TextIO) -> None:
+def show(
+    lines: Sequence[Line], parameters: int, throughput: Throughput | None, file: TextIO, assumed: Sequence[str] = ()
+) -> None:
     """Print the plan.
 
     Args:
@@ -33,6 +35,7 @@ def show(lines: Sequence[Line], parameters: int, throughput: Throughput | None, 
         parameters: Of the velocity network.
         throughput: For the hours; None for none.
         file: Where to.
+        assumed: What was assumed of the data.
     """
     console = Console(file=file, highlight=False, markup=False, width=None if file.isatty() else _WIDTH)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -50,7 +53,7 @@ def show(lines: Sequence[Line], parameters: int, throughput: Throughput | None, 
     if throughput:
         training, sampling = short(throughput.training), short(throughput.sampling)
         console.print(f"Hours at {training}FLOP/s of training and {sampling}FLOP/s of sampling.")
-    for note in _NOTES:
+    for note in (*_NOTES, *assumed):
         console.print(note)
 
 

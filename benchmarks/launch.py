@@ -1,0 +1,84 @@
+"""One stage after the other against chains side by side: wall time of both, and whether all outputs are the same.
+
+    python benchmarks/launch.py                   # params.yaml as it is, all cores, one thread each
+    python benchmarks/launch.py --profile tiny --workers 2
+
+Each runs in a clone of the last commit with an empty cache, `dvc repro` and `reflowbench launch`, at the same number of
+threads. The times include what either costs: clones, starts of DVC, bringing stages back from the cache.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import yaml
+
+from reflowbench.core.distributed import cores
+
+ROOT = Path(__file__).parent.parent
+
+
+def timed(folder: Path, threads: int, *command: str) -> float:
+    """Seconds of a command in a clone, with the clone's code."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "DVC_"))}
+    environment |= {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(folder / "src"),
+        "REFLOWBENCH_THREADS": str(threads),
+        "REFLOWBENCH_LIVE": "off",
+    }
+    started = time.perf_counter()
+    with (folder.parent / f"{folder.name}.log").open("ab") as log:
+        result = subprocess.run(command, cwd=folder, env=environment, stdout=log, stderr=log, check=False)
+    if result.returncode:
+        sys.exit(f"{' '.join(command)} failed: {log.name}")
+    return time.perf_counter() - started
+
+
+def cold(folder: Path, profile: str | None, threads: int) -> Path:
+    """A clone that has never run anything."""
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
+    (folder / "dvc.lock").unlink(missing_ok=True)
+    if profile:
+        timed(folder, threads, "reflowbench", "profile", profile)
+    else:
+        shutil.copy(ROOT / "params.yaml", folder)
+    return folder
+
+
+def main(args: argparse.Namespace) -> None:
+    """Run both and print a row each."""
+    base = Path(tempfile.mkdtemp(prefix="launch-", dir=args.folder))
+    serial, launched = (cold(base / name, args.profile, args.threads) for name in ("serial", "launched"))
+    options = ["--workers", str(args.workers), "--threads", str(args.threads)]
+    tasks = timed(launched, args.threads, "reflowbench", "launch", *options, "--no-finish")
+    finish = timed(launched, args.threads, "dvc", "repro")
+    alone = timed(serial, args.threads, "dvc", "repro")
+    ours, theirs = (yaml.safe_load((f / "dvc.lock").read_text())["stages"] for f in (launched, serial))
+    differing = sorted(name for name in theirs if theirs[name] != ours.get(name))
+    print(f"| {len(theirs)} stages, {args.threads} threads each | seconds |\n| --- | --: |")
+    print(f"| `dvc repro` | {alone:.0f} |")
+    print(f"| `reflowbench launch`, {args.workers} workers | {tasks + finish:.0f} |")
+    print(f"| of that, the last `dvc repro` | {finish:.0f} |")
+    print(f"\n{alone / (tasks + finish):.2f} times as fast; ", end="")
+    print(f"outputs that differ: {', '.join(differing)}" if differing else "every entry of dvc.lock is the same")
+    if args.keep or differing:
+        print(f"both are in {base}")
+    else:
+        shutil.rmtree(base)
+    sys.exit(bool(differing))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--profile", help="of profiles/ (default: params.yaml as it is)")
+    parser.add_argument("--workers", type=int, default=cores(), help="default: all cores, %(default)s")
+    parser.add_argument("--threads", type=int, default=1, help="of each stage, in both (default: %(default)s)")
+    parser.add_argument("--folder", help="where the clones are (default: the folder for temporary files)")
+    parser.add_argument("--keep", action="store_true", help="keep the clones")
+    main(parser.parse_args())
