@@ -7,7 +7,7 @@ PYTEST := OMP_NUM_THREADS=1 python -m pytest -n logical --dist loadfile --no-loa
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro study controls report test test-long chaos chaos-short lint gate audit lock clean
+.PHONY: help install repro study controls report test test-long test-gpu chaos chaos-short lint gate audit lock clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -22,9 +22,12 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $(STAMP)
 
 # Checking the methods' blocks imports torch, so it is done only when something it reads has changed.
-$(CHECKED): params.yaml $(wildcard src/reflowbench/core/*.py src/reflowbench/couplings/*.py src/reflowbench/couplings/shared/*.py) | $(STAMP)
+$(CHECKED): params.yaml $(wildcard src/reflowbench/core/*.py src/reflowbench/core/*/*.py src/reflowbench/couplings/*.py src/reflowbench/couplings/shared/*.py) | $(STAMP)
 	reflowbench check
 	@mkdir -p $(@D) && touch $@
+
+# More threads gain little on 8x8 images, and would make the last digits depend on the number of cores.
+repro study controls report: export REFLOWBENCH_THREADS ?= 1
 
 repro: $(STAMP) $(CHECKED) ## reproduce the results: run what changed, then mirror it in MLflow
 	reflowbench recover
@@ -45,6 +48,9 @@ test: $(STAMP) ## run the tests, the whole pipeline on the tiny profile among th
 
 test-long: $(STAMP) ## run the tests that take minutes or want a PostgreSQL too
 	$(PYTEST) -m long
+
+test-gpu: $(STAMP) ## run the tests that want a GPU
+	python -m pytest -n 4 -m gpu
 
 chaos: $(STAMP) ## kill, fill disks and turn bits while the pipeline runs (docs/reliability.md), about half an hour
 	python -m tests.chaos --report .scratch/chaos.md

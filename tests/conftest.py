@@ -1,3 +1,5 @@
+import fcntl
+import json
 from pathlib import Path
 
 import pytest
@@ -5,7 +7,7 @@ import torch
 
 from reflowbench.core.data.images import ImageSet
 from reflowbench.core.networks import registry
-from reflowbench.core.params import NetworkParams, PairsParams, RoundParams
+from reflowbench.core.params import MLPParams, PairsParams, RoundParams
 from reflowbench.couplings.shared.base import Inputs
 from reflowbench.pairs.generate import inverted_pairs, synthetic_pairs
 from reflowbench.pairs.store import StoredHalf, write_pairs
@@ -18,7 +20,26 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.name != "test_tiny.py")
 
 
-NETWORK = NetworkParams(name="mlp", hidden=16, blocks=1, time_features=4)
+@pytest.fixture(scope="session")
+def first(tmp_path_factory, worker_id):
+    """A project after its first run with one thread, and the stages that ran: one for all workers, who copy it."""
+    from tests.pipeline.project import Project
+
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder if worker_id == "master" else folder.parent
+    with (folder / "first-run").open("a+") as record:
+        fcntl.lockf(record, fcntl.LOCK_EX)  # the worker that comes first makes it, the others wait
+        record.seek(0)
+        project = Project(folder / "first")
+        if text := record.read():
+            return project, set(json.loads(text))
+        ran = project.stages_that_ran(project.make().run("dvc", "repro", REFLOWBENCH_THREADS="1").stdout)
+        record.write(json.dumps(sorted(ran)))
+        return project, ran
+
+
+NETWORK = MLPParams(name="mlp", hidden=16, blocks=1, time_features=4)
+SHAPE = (1, 4, 4)
 PAIRS = PairsParams(n=300, solver="euler", steps=3)
 
 
@@ -38,12 +59,12 @@ def round_params(**changes):
 @pytest.fixture
 def images() -> ImageSet:
     pixels = torch.rand(40, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    return ImageSet(pixels, torch.arange(40) % 4, (1, 4, 4), levels=17, dequantized=True)
+    return ImageSet(pixels, torch.arange(40) % 4, SHAPE, levels=17, dequantized=True)
 
 
 @pytest.fixture
 def network(images):
-    net = registry.build(NETWORK, images.dim, seed=3)
+    net = registry.build(NETWORK, images.shape, seed=3)
     with torch.no_grad():  # the field starts at zero; give it something to say
         net.output.weight.normal_(0, 0.3, generator=torch.Generator().manual_seed(1))
     return net.eval()

@@ -19,7 +19,7 @@ def code_hashes(lock: str) -> dict[str, str]:
 
 
 def main() -> None:
-    """Exit with an error that names the stale stages, or say that there are none; of the study, only note it."""
+    """Exit with an error that names the stale stages, or say that there are none; of other results, only note it."""
     for pipeline, target in (("dvc.yaml", "repro"), ("controls/dvc.yaml", "controls")):
         command = [sys.executable, "-m", "dvc", "repro", "--dry", "--allow-missing", pipeline]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -30,10 +30,15 @@ def main() -> None:
             sys.exit(f"ERROR: {lock} is older than code or parameters; run `make {target}` and commit its results")
     print("lock gate: the committed results come from the committed code and parameters")
     current = code_hashes("dvc.lock")  # of folders; files are hashed here
-    study = code_hashes("study/pipeline.lock")
-    current |= {path: hashlib.md5(Path(path).read_bytes()).hexdigest() for path in study if Path(path).is_file()}
-    if moved := sorted(path for path, md5 in study.items() if current.get(path) != md5):
-        print(f"note: the study's results are older than {', '.join(moved)}; `make study` brings them up to date")
+    others = {"study/pipeline.lock": "make study"}
+    others |= {f"{folder}/dvc.lock": f"profiles/run {folder.name}" for folder in sorted(Path("reports").iterdir())}
+    for lock, command in others.items():
+        if not Path(lock).exists():
+            continue
+        theirs = code_hashes(lock)
+        current |= {path: hashlib.md5(Path(path).read_bytes()).hexdigest() for path in theirs if Path(path).is_file()}
+        if moved := sorted(path for path, md5 in theirs.items() if current.get(path) != md5):
+            print(f"note: results in {lock} are older than {', '.join(moved)}; `{command}` brings them up to date")
 
 
 if __name__ == "__main__":

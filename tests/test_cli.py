@@ -1,9 +1,11 @@
-"""The command line starts fast: `reflowbench track` runs after every `dvc repro`."""
+"""The command line starts fast, since `reflowbench track` runs after every `dvc repro`; and it ends well."""
 
 import subprocess
 import sys
 
 import pytest
+
+from reflowbench import cli
 
 
 @pytest.mark.parametrize(
@@ -18,3 +20,15 @@ def test_what_takes_seconds_to_import_is_not(modules, unwanted):
     code = f"import sys, {modules}; print(*sorted({unwanted!r} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert found.split() == []
+
+
+def test_interrupted_a_command_says_so_and_ends_as_shells_expect(monkeypatch, capsys):
+    """Also before its work has begun, while modules are imported."""
+
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("reflowbench.profiles.write_profile", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["profile", "tiny"])
+    assert ended.value.code == 130 and capsys.readouterr().err == "stopped\n"

@@ -1,6 +1,10 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 
+from reflowbench.core.artifacts import read_json, write_json
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.flow.blocks import BLOCK, in_blocks
 from reflowbench.core.flow.solvers import solve
@@ -122,3 +126,82 @@ def test_a_diverged_flow_writes_nothing(tmp_path):
 def test_missing_rows_are_noticed(tmp_path):
     with pytest.raises(ReflowbenchError, match="5 synthetic pairs were made where 10 were asked for"):
         write_pairs(tmp_path / "p", Manifest("synthetic", 0, 1, 10, 2, 0), lambda start: [torch.ones(5, 2)])
+
+
+def half_of(folder, count, dim, storage, kind="synthetic", shard_rows=64):
+    rows = torch.rand(count, dim, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    manifest = Manifest(kind, 0, 1, count, dim, 0, storage)
+    write_pairs(folder, manifest, lambda start: rows[start:].split(50), shard_rows)
+    return rows, StoredHalf(folder)
+
+
+def test_half_storage_halves_the_disk_and_rounds_to_it(tmp_path):
+    """Of images in 256 grey levels the rounding is less than an eighth of a level."""
+    sizes = {}
+    for storage in ("float32", "float16"):
+        rows, half = half_of(tmp_path / storage, 300, 768, storage)
+        sizes[storage] = sum(file.stat().st_size for file in (tmp_path / storage).iterdir())
+        read = half.rows(torch.arange(300))
+        assert read.dtype == torch.float32 and half.manifest.storage == storage
+        assert torch.equal(read, rows.to(getattr(torch, storage)).float()) and read.abs().max() <= 1
+        assert (read - rows).abs().max() < (2 / 255) / 8
+    assert sizes["float16"] == pytest.approx(sizes["float32"] / 2, rel=0.01)
+    assert sizes["float16"] / (300 * 768) * 500_000 * 3072 < 3.1e9
+
+
+def test_a_manifest_in_full_storage_is_what_it_was_before_there_was_a_choice(tmp_path):
+    half_of(tmp_path / "p", 20, 4, "float32")
+    fields = {"kind", "seed", "round", "count", "dim", "evaluations", "shard_rows"}
+    assert set(read_json(tmp_path / "p/manifest.json")) == fields
+    half_of(tmp_path / "q", 20, 4, "float16")
+    assert set(read_json(tmp_path / "q/manifest.json")) == fields | {"storage"}
+
+
+def test_what_half_storage_cannot_hold_is_refused(tmp_path):
+    manifest = Manifest("inverted", 0, 1, 4, 2, 0, "float16")
+    with pytest.raises(ReflowbenchError, match="non-finite values"):
+        write_pairs(tmp_path / "p", manifest, lambda start: [torch.full((4, 2), 70_000.0)])
+
+
+@pytest.mark.parametrize("storage", ["float32", "float16"])
+def test_pairs_of_another_storage_than_the_manifest_says_are_refused(tmp_path, storage):
+    half_of(tmp_path / "p", 20, 4, storage)
+    path = tmp_path / "p/manifest.json"
+    other = {"float16": "float32", "float32": "float16"}[storage]
+    write_json(path, read_json(path) | {"storage": other})
+    with pytest.raises(ReflowbenchError, match=f"of torch.{storage} where the manifest says .* of torch.{other}"):
+        StoredHalf(tmp_path / "p")
+    write_json(path, read_json(path) | {"storage": "int8"})
+    with pytest.raises(ReflowbenchError, match="not a pair manifest"):
+        StoredHalf(tmp_path / "p")
+
+
+def test_unbounded_pairs_are_not_clipped(tmp_path, network):
+    """As of latents. The same flow, clipped and not."""
+    kept = {}
+    for bounded in (False, True):
+        made = synthetic_pairs(network, PAIRS, 0, 1, 16, bounded=bounded)
+        kept[bounded] = stored(tmp_path / str(bounded), *made)
+    assert kept[False].abs().max() > 1 and torch.equal(kept[False].clamp(-1, 1), kept[True])
+
+
+def test_what_is_read_does_not_stay_in_memory(tmp_path):
+    """All rows are drawn many times over, and none of them stays in memory."""
+    program = f"""
+import psutil, torch
+from reflowbench.pairs import store
+half = store.StoredHalf(__import__("pathlib").Path({str(tmp_path / "p")!r}))
+process, peak = psutil.Process(), 0
+half.rows(torch.arange(64))
+before = process.memory_info().rss
+for step in range(300):
+    half.rows(torch.randint(len(half), (64,), generator=torch.Generator().manual_seed(step)))
+    peak = max(peak, process.memory_info().rss - before)
+print(peak)
+"""
+    rows = torch.zeros(2048, 8192)
+    manifest = Manifest("synthetic", 0, 1, 8192, 8192, 0, "float16")
+    write_pairs(tmp_path / "p", manifest, lambda start: [rows] * 4, 1024)
+    size = sum(file.stat().st_size for file in (tmp_path / "p").iterdir())
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert size > 1.3e8 and int(found.stdout) < size / 10

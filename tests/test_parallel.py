@@ -37,6 +37,13 @@ def test_every_job_has_one_thread_and_none_runs_here(monkeypatch):
     assert os.getpid() not in processes and len(processes) <= 2
 
 
+def test_there_are_as_many_processes_as_cores_that_may_be_used(monkeypatch):
+    monkeypatch.delenv("REFLOWBENCH_THREADS", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3}, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    assert len({process for process, _ in in_parallel(where, range(8))}) == 1
+
+
 def test_a_fault_reaches_the_caller_as_it_is():
     results = in_parallel(refuse_three, [1, 2, 3, 4])
     assert [next(results), next(results)] == [1, 2]

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from reflowbench.core import resume, sidecar
+from reflowbench.core.distributed import World
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.resume import STATE, Resumable, fingerprint, open_workspace, publish
 from tests.conftest import PAIRS, round_params
@@ -309,3 +310,40 @@ def test_a_folder_becomes_an_output_whole(tmp_path, links, monkeypatch):
     assert [path.name for path in (tmp_path / "out/below").iterdir()] == ["a"], "no draft of a killed process"
     assert (tmp_path / "out/below/a").read_text() == "1" and (tmp_path / "made/below/a").exists()
     assert (tmp_path / "out/below/a").samefile(tmp_path / "made/below/a") == links
+
+
+class Second(World):
+    """The second of two processes; the other one has done as much, unless the test says what."""
+
+    def __init__(self, done=None):
+        super().__init__(1, 2)
+        self.other = done
+
+    def gathered(self, values):
+        return [values if self.other is None else torch.tensor(self.other), values]
+
+    def said(self, text):
+        return [text, text]
+
+    def agreed(self, number):
+        return number
+
+
+def test_of_several_processes_the_first_alone_saves(monkeypatch):
+    """When nobody is left to record the outputs too: two would write one file."""
+    monkeypatch.setattr(resume, "world", Second)
+    with open_workspace(ARGS) as workspace:
+        monkeypatch.setattr(workspace, "is_abandoned", lambda: True)
+        assert len(list(Resumable(Sum(4), workspace))) == 4
+    assert left() == []
+
+
+def test_processes_that_see_different_disks_are_told(monkeypatch):
+    monkeypatch.setattr(resume, "world", lambda: Second(done=3))
+    saw = pytest.raises(ReflowbenchError, match=r"do not see the same saved work \(\[0, 3\] parts are done\)")
+    with open_workspace(ARGS) as workspace, saw:
+        Resumable(Sum(4), workspace)
+    monkeypatch.setattr(Second, "said", lambda _, text: ["0" * 24, text])
+    saw = pytest.raises(ReflowbenchError, match="do not see the same code, parameters or inputs")
+    with saw, open_workspace(ARGS):
+        pass

@@ -35,6 +35,16 @@ def test_an_overlay_changes_only_what_it_names(tmp_path):
     assert mine | {"profile": ""} == digits | {"profile": ""}
 
 
+def test_another_kind_of_network_takes_the_place_of_the_defaults(tmp_path):
+    shutil.copytree(ROOT / "profiles", tmp_path, dirs_exist_ok=True)
+    unet = {"name": "unet", "channels": 8, "multipliers": [1], "blocks": 1, "attention": [], "head_channels": 4}
+    unet["dropout"] = 0.0
+    for network, expected in ((unet, unet), ({"hidden": 7}, {"name": "mlp", "hidden": 7})):
+        (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"grid": {"n_rounds": 1}, "network": network}))
+        found = profiles.resolve("mine", tmp_path)["network"]
+        assert found.items() >= expected.items() and ("hidden" in found) == (network is not unet)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -58,7 +68,9 @@ def test_bad_profiles_are_named(tmp_path, text, message):
 
 
 def test_an_unknown_profile_names_those_there_are():
-    with pytest.raises(ReflowbenchError, match="no profile 'digit'.*digits, study, tiny"):
+    with pytest.raises(
+        ReflowbenchError, match="no profile 'digit'.*celebahq-latent, cifar10, digits, fashion, mnist, study, tiny"
+    ):
         profiles.resolve("digit", ROOT / "profiles")
 
 

@@ -11,20 +11,25 @@ from reflowbench.couplings.shared import registry
 from tests.config.checks import check, put
 
 
+def is_read(kind, path, chain, values):
+    """Whether a group has these values, and defaults where they have none."""
+    return config.load_group(kind, path, chain) == kind.model_validate(values)
+
+
 def test_a_chains_own_values_go_before_the_common_ones(study, tmp_path):
     path = tmp_path / "params.yaml"
     study["chains"]["rca_heun_3"] |= {"round": {"lr": 0.5}, "base": "ot"}
     path.write_text(profiles.render(study))
-    assert config.load_group(PairsParams, path, "rca_heun_3").model_dump() == study["pairs"] | {"steps": 3}
-    assert config.load_group(RoundParams, path, "rca_heun_3").model_dump() == study["round"] | {"lr": 0.5}
+    assert is_read(PairsParams, path, "rca_heun_3", study["pairs"] | {"steps": 3})
+    assert is_read(RoundParams, path, "rca_heun_3", study["round"] | {"lr": 0.5})
     own = registry.load_method_params("rca", "rca_heun_3", path)
     assert type(own) is RcaParams and own.model_dump() == study["methods"]["rca"] | {"regenerate_every": 0}
     # without a chain, or with one that has nothing of its own, the common values
     for chain in (None, "rca_alpha_100"):
-        assert config.load_group(PairsParams, path, chain).model_dump() == study["pairs"]
-        assert config.load_group(RoundParams, path, chain).model_dump() == study["round"]
+        assert is_read(PairsParams, path, chain, study["pairs"])
+        assert is_read(RoundParams, path, chain, study["round"])
         assert registry.load_method_params("rca", chain, path).model_dump() == study["methods"]["rca"]
-    assert config.load_group(EvaluateParams, path, "rca_heun_3").model_dump() == study["evaluate"]
+    assert is_read(EvaluateParams, path, "rca_heun_3", study["evaluate"])
 
 
 @pytest.mark.parametrize(
@@ -56,7 +61,11 @@ def test_a_chains_own_values_go_before_the_common_ones(study, tmp_path):
         ("chains.rca_ot.round.step", 5, "chains.rca_ot.round.step: unknown parameter; allowed here: batch, clip, ema"),
         ("chains.rca_ot.round.times", "late", "chains.rca_ot.round.times = 'late': input should be 'uniform', 'u_sh"),
         ("chains.rca_ot.pairs.steps", 0, "chains.rca_ot.pairs.steps = 0: input should be greater than or equal to 1"),
-        ("chains.rca_ot.pairs.step", 5, "chains.rca_ot.pairs.step: unknown parameter; allowed here: n, solver, steps"),
+        (
+            "chains.rca_ot.pairs.step",
+            5,
+            "chains.rca_ot.pairs.step: unknown parameter; allowed here: n, precision, solver,",
+        ),
         ("methods.rca.real_fraction", 1.5, "methods.rca.real_fraction = 1.5: input should be less than or equal to 1"),
         ("grid.methods", ["rca", "rca_ot"], "grid.methods.0 = 'rca': input should be one of ['reflow', 'reflow_u_"),
         ("grid.stages", {"reflow": ["reflow"]}, "grid.stages must be {} for methods ['reflow', "),

@@ -11,14 +11,19 @@ from reflowbench.core.params import (
     EvaluateParams,
     FeaturesParams,
     GridParams,
+    MLPParams,
     MonitorParams,
     NetworkParams,
     PairsParams,
     RoundParams,
+    UNetParams,
 )
 from reflowbench.couplings.rca import RcaParams
 from reflowbench.couplings.shared import registry
 from tests.config.checks import check, put
+
+UNET = {"name": "unet", "channels": 8, "multipliers": [1, 2], "blocks": 1, "attention": [4], "head_channels": 4,
+        "dropout": 0.1}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -77,10 +82,23 @@ from tests.config.checks import check, put
         ("grid.ks", [2, 1, 4], "ks must ascend and end with 4, the last round"),
         ("grid.ks", [1, 1, 4], "ks must ascend and end with 4, the last round"),
         ("grid.stages", {"reflow": ["reflow"]}, "stages must be {'generate_pairs': ['reflow', 'rca']"),
-        ("data.n_train", 5, "unknown parameter; allowed here: dequantize, heldout, n_images, path, sha256, source"),
+        ("data.n_train", 5, "allowed here: dequantize, download, heldout, limit_gib, n_images, path, sha256, source"),
         ("data.n_images", 0, "data.n_images = 0: input should be greater than or equal to 1"),
         ("data.heldout", 0.0, "data.heldout = 0.0: input should be greater than 0"),
         ("data.heldout", 1.0, "data.heldout = 1.0: input should be less than or equal to 0.5"),
+        ("data.source", "cifar", "data.source = 'cifar': input should be 'digits', 'mnist5k', 'mnist', 'fashion'"),
+        ("data.source", "fashion", "source is fashion: give data.path (a folder, .zip or .tar of its files)"),
+        ("data.download", True, "download: only cifar10, mnist, fashion can be fetched, not digits"),
+        ("data.heldout", None, "heldout is null, but source digits has no test images of its own: give a share"),
+        ("data.limit_gib", 0, "data.limit_gib = 0: input should be greater than or equal to 1"),
+        ("pairs.storage", "float8", "pairs.storage = 'float8': input should be 'float32' or 'float16'"),
+        ("base.flip", 1, "base.flip = 1: input should be a valid boolean"),
+        ("latents.encode", "mode", "latents.encode = 'mode': input should be 'mean' or 'sample'"),
+        ("latents.scale", 0.0, "latents.scale = 0.0: input should be greater than 0"),
+        ("latents.sha256", "0" * 64, "sha256 without a path: give latents.path"),
+        ("grid.space", "latents", "grid.space and grid.encoded must be data and [] for latents.path = None"),
+        ("grid.encoded", ["train"], "grid.space and grid.encoded must be data and [] for latents.path = None"),
+        ("grid.space", "pixels", "grid.space = 'pixels': input should be 'data' or 'latents'"),
         ("base.coupling", "rca", "base.coupling = 'rca': input should be 'independent' or 'ot'"),
         ("base.potential.step", 5, "base.potential.step: unknown parameter; allowed here: batch, lr, steps"),
         ("evaluate.inversion_images", 1, "evaluate.inversion_images = 1: input should be greater than or equal to 2"),
@@ -112,8 +130,33 @@ from tests.config.checks import check, put
             "monitor.solver: unknown parameter; allowed here: every, grid_images, n_samples",
         ),
         ("evaluate.nfe", [0], "evaluate.nfe.0 = 0: input should be greater than or equal to 1"),
+        ("network.hidden", 0, "network.hidden = 0: input should be greater than or equal to 1"),
+        ("network.depth", 3, "network.depth: unknown parameter; allowed here: blocks, hidden, name, time_features"),
+        ("network.name", "cnn", "network.name = 'cnn': input should be one of 'mlp', 'unet'"),
+        ("network.name", 3, "network.name = 3: input should be one of 'mlp', 'unet'"),
+        ("network", {"name": "mlp", "hidden": 3, "blocks": 1}, "network.time_features: missing"),
+        ("network", {"hidden": 3}, "network.name: missing"),
+        ("network", 3, "network = 3: input should be a valid dictionary"),
+        ("network", UNET | {"multipliers": []}, "network.multipliers = []: list should have at least 1 item"),
+        (
+            "network",
+            UNET | {"attention": [4, 0]},
+            "network.attention.1 = 0: input should be greater than or equal to 1",
+        ),
+        (
+            "network",
+            UNET | {"hidden": 3},
+            "network.hidden: unknown parameter; allowed here: attention, blocks, channels,",
+        ),
+        ("theory_gaussian.network.hidden", 0, "theory_gaussian.network.hidden = 0: input should be greater than"),
+        ("theory_gaussian.network.name", "cnn", "theory_gaussian.network.name = 'cnn': input should be one of 'mlp'"),
+        ("round.precision", "fp32", "round.precision = 'fp32': input should be 'float32', 'bf16' or 'fp16'"),
+        ("round.ema_std", 0.29, "round.ema_std = 0.29: input should be less than or equal to 0.28"),
+        ("round.lr_end", 0.5, "lr_end 0.5 is above lr 0.001"),
+        ("round.microbatch", 0, "round.microbatch = 0: input should be greater than or equal to 1"),
         ("networks", {}, "networks: unknown parameter; allowed here: base, chains, data, evaluate"),
         ("profile", "../x", "profile = '../x': string should match pattern"),
+        ("profile", "-x", "profile = '-x': string should match pattern"),
     ],
 )
 def test_bad_values_are_named_with_what_is_allowed(values, path, value, message):
@@ -150,6 +193,18 @@ def test_inception_needs_its_weights_and_their_checksum(values, weights, sha256,
     else:
         with pytest.raises(ReflowbenchError, match="features name inception: give evaluate.inception.weights"):
             check(values)
+
+
+def test_two_laws_of_one_average_are_refused(values):
+    values["round"] |= {"ema_std": 0.1, "ema_warmup": True}
+    with pytest.raises(ReflowbenchError, match="ema_warmup and ema_std are two laws of the average: give one of them"):
+        check(values)
+
+
+def test_the_kind_of_the_network_decides_what_it_has(values):
+    assert type(check(values).network) is MLPParams
+    values["network"] = UNET
+    assert check(values).network == UNetParams(**UNET)
 
 
 def test_all_faults_are_reported_at_once(values):
@@ -230,6 +285,30 @@ def test_groups_are_found_by_their_class(values, tmp_path):
         (EvaluateParams, "evaluate"),
     ]:
         assert config.group_path(kind) == path
-        assert type(config.load_group(kind, tmp_path / "params.yaml")) is kind
+        found = type(config.load_group(kind, tmp_path / "params.yaml"))
+        assert found is (MLPParams if kind is NetworkParams else kind)
     rca = registry.load_method_params("rca", None, tmp_path / "params.yaml")
     assert type(rca) is RcaParams and rca.model_dump() == values["methods"]["rca"]
+
+
+def test_images_are_mirrored_for_the_independent_coupling_alone(values):
+    values["base"]["flip"] = True
+    assert check(values).base.flip
+    values["base"]["coupling"] = "ot"
+    with pytest.raises(ReflowbenchError, match="flip: only the coupling independent mirrors images"):
+        check(values)
+
+
+def test_latents_are_of_images_as_they_are_and_are_not_mirrored(values):
+    values["latents"]["path"] = "vae"
+    values["grid"] |= {"space": "latents", "encoded": ["train"]}
+    values["base"]["flip"] = True
+    with pytest.raises(
+        ReflowbenchError, match=r"base.flip = True: latents (.|\n)*data.dequantize = True: an autoencoder"
+    ):
+        check(values)
+    values["base"]["flip"] = values["data"]["dequantize"] = False
+    assert check(values).grid.space == "latents"
+    values["grid"] |= {"space": "data", "encoded": []}
+    with pytest.raises(ReflowbenchError, match="must be latents and \\['train'\\] for latents.path = 'vae'"):
+        check(values)

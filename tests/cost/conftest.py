@@ -15,6 +15,6 @@ def rounds(tmp_path_factory):
     draw = torch.Generator().manual_seed(0)
     images = torch.rand(40, 64, generator=draw) * 2 - 1
     ImageSet(images, torch.arange(40) % 10, (1, 8, 8), levels=17, dequantized=True).save(folder / "train.safetensors")
-    network = registry.build(NETWORK, 64, seed=3)
-    save_model(folder / "base", network, NETWORK, 64, {}, lambda path: None)
+    network = registry.build(NETWORK, (1, 8, 8), seed=3)
+    save_model(folder / "base", network, NETWORK, (1, 8, 8), {}, lambda path: None)
     return Round(folder)

@@ -10,7 +10,7 @@ from reflowbench import cli, profiles
 from reflowbench.core.config import validate
 from reflowbench.core.flow.blocks import BLOCK
 from reflowbench.core.networks import registry as networks
-from reflowbench.core.params import NetworkParams
+from reflowbench.core.params import MLPParams
 from reflowbench.cost.measure import Throughput, measure
 from reflowbench.cost.network import VelocityCost, classifier_training
 from reflowbench.cost.pairs import variants
@@ -63,7 +63,8 @@ def planner(profile="tiny", **changes):
         group, _, key = name.partition("__")
         values[group][key] = value
     params = validate(values)
-    return Planner(params, *load_images(params.data)), params
+    train, heldout = load_images(params.data)
+    return Planner(params, train, heldout, train.shape), params
 
 
 def lines(profile="tiny", **changes):
@@ -139,22 +140,22 @@ def mlp_flops(params, dim, rows, times):
 
 
 def test_flops_and_parameters_of_the_network():
-    params = NetworkParams(name="mlp", hidden=48, blocks=2, time_features=8)
-    cost = VelocityCost(params, 20)
+    params = MLPParams(name="mlp", hidden=48, blocks=2, time_features=8)
+    cost = VelocityCost(params, (1, 4, 5))
     assert cost.sampling(256).flops == mlp_flops(params, 20, 256, 1)
     assert cost.sampling(64, own_times=True).flops == mlp_flops(params, 20, 64, 64)
     forward = mlp_flops(params, 20, 32, 32)
     # The backward pass costs twice the forward one, but for gradients of what comes in: images and times.
     spared = 2 * 32 * (20 * 48 + 2 * 8 * 48)
     assert cost.training(round_params(batch=32)).flops == 3 * forward - spared
-    made = networks.build(params, 20, seed=0)
+    made = networks.build(params, (1, 4, 5), seed=0)
     assert cost.parameters == sum(weight.numel() for weight in made.parameters())
     assert cost.weight_bytes == 4 * cost.parameters
 
 
 def test_activations_are_what_a_backward_pass_keeps():
     """They grow with the batch, and are as large as the largest of them at least."""
-    cost = VelocityCost(NetworkParams(name="mlp", hidden=48, blocks=2, time_features=8), 20)
+    cost = VelocityCost(MLPParams(name="mlp", hidden=48, blocks=2, time_features=8), (1, 4, 5))
     small, large = (cost.training(round_params(batch=batch)).activations for batch in (32, 64))
     assert large == pytest.approx(2 * small, rel=0.01)
     assert small > 4 * 32 * 48 * 2 * 3, "of each block its input, its norm and what the nonlinearity takes"
@@ -188,7 +189,7 @@ def test_what_a_method_carries_is_on_disk(rounds):
 
 def test_a_measured_throughput_is_positive():
     plan, params = planner()
-    found = measure(params, plan.network, 64)
+    found = measure(params, plan.network, (1, 8, 8))
     assert 0 < found.training < 1e15 and 0 < found.sampling < 1e15
     assert Throughput(2.0, 4.0).seconds(10, 8) == 7.0
 

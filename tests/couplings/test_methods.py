@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from reflowbench.core.data.latents import LatentSet
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.flow.solvers import solve
 from reflowbench.core.randomness import noise
@@ -219,6 +220,17 @@ def test_online_pairs_follow_the_chosen_network(inputs, images, name, source, c)
     real = real_rows(x1, images)
     assert torch.allclose(x0[real], x1[real] - c, atol=1e-5 if name == "ocar" else 0.01)  # s = 0.001
     assert torch.allclose(x1[~real], (x0[~real] + c).clamp(-1, 1), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["ocar", "ocar_s"])
+def test_online_latents_are_not_clipped(inputs, images, name):
+    """Pixels are (above); latents may have any size."""
+    latents = LatentSet(images.images, images.labels, images.shape, images.levels, images.dequantized)
+    coupling = make(name, replace(inputs, images=latents), source="raw", replay=1)
+    x0, x1 = coupling.batch(0, Networks(*[Constant(3.0)] * 3))
+    real = real_rows(x1, images)
+    assert torch.allclose(x1[~real], x0[~real] + 3, atol=1e-4 if name == "ocar" else 0.02)
+    assert x1[~real].abs().max() > 3
 
 
 @pytest.mark.parametrize(("solver", "per_step"), [("euler", 1), ("heun", 2)])

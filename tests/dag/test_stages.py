@@ -145,3 +145,30 @@ def test_a_change_of_the_theory_reruns_only_its_own_cells(stages):
             assert not [path for path in code_deps(stage) if "theory" in str(path)]
             reads = {dep.def_path for dep in stage.deps if "theory" in dep.def_path}
             assert not reads or name == "track"
+
+
+def test_models_of_latents_are_trained_on_what_is_encoded_and_measured_on_images(tmp_path):
+    """One more stage, and another file to train on; without latents neither is there."""
+    profile = profiles.resolve("celebahq-latent", ROOT / "profiles")
+    without = profile | {"grid": profile["grid"] | {"space": "data", "encoded": []}}
+    found = []
+    for number, values in enumerate((without, profile)):
+        (tmp_path / str(number)).mkdir()
+        stages = resolved(tmp_path / str(number), values)
+        found.append({name: stage for name, stage in stages.items() if "/" not in name})
+    plain, latent = found
+    assert set(latent) - set(plain) == {"encode_latents@train"} and set(plain) < set(latent)
+    encode = latent["encode_latents@train"]
+    assert [out.def_path for out in encode.outs] == ["runs/latents/train.safetensors"]
+    assert code_deps(encode) == {Path("stages/encode_latents.py"), Path("src/reflowbench/core")}
+    assert [key for dep in encode.params for key in dep.params] == ["latents"]
+    for name, stage in latent.items():
+        deps = {dep.def_path for dep in stage.deps}
+        trains = script_of(stage) in ("train_base", "train_round", "rca_regenerate")
+        assert ("runs/latents/train.safetensors" in deps) == trains, name
+        if trains:
+            assert option(stage, "data") == "runs/latents/train.safetensors"
+            assert option(plain[name], "data") == "runs/data/train.safetensors"
+            assert "runs/data/train.safetensors" not in deps
+        if script_of(stage) == "evaluate":
+            assert "runs/data/train.safetensors" in deps and "latents" in [k for d in stage.params for k in d.params]

@@ -40,8 +40,8 @@ def test_images_cut_anywhere_are_refused_or_whole(monkeypatch, name):
 
 def in_memory(monkeypatch, name, data):
     """What becomes of one image, without the disk, which is slow; None if it is refused."""
-    monkeypatch.setattr("tests.data.packing.read_files", lambda _: {name: data})
-    monkeypatch.setattr(pictures, "read_files", lambda _: {name: data})
+    monkeypatch.setattr("tests.data.packing.read_files", lambda *_, **__: {name: data})
+    monkeypatch.setattr(pictures, "read_files", lambda *_, **__: {name: data})
     return valid_or_refused(name)
 
 

@@ -47,7 +47,7 @@ def made(folder):
     """A folder of each kind, with what reads it and the names of its files."""
     rows = torch.randn(600, 8, generator=torch.Generator().manual_seed(0)).clamp(-1, 1)
     write_pairs(folder / "pairs", Manifest("synthetic", 0, 1, 600, 8, 0), lambda start: rows[start:].split(256), 256)
-    save_model(folder / "model", build(NETWORK, 8, 0), NETWORK, 8, {"updates": 3.0}, lambda path: None)
+    save_model(folder / "model", build(NETWORK, (1, 2, 4), 0), NETWORK, (1, 2, 4), {"updates": 3.0}, lambda path: None)
     ImageSet(rows, torch.arange(600) % 3, (1, 2, 4), 17, True).save(folder / "images/train.safetensors")
     return {
         "pairs": lambda: StoredHalf(folder / "pairs"),

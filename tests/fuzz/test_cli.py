@@ -18,7 +18,7 @@ from reflowbench.core.data.images import ImageSet
 from reflowbench.core.networks import registry
 from reflowbench.core.networks.model import save_model
 from reflowbench.cost.measure import Throughput
-from tests.conftest import NETWORK, ROOT
+from tests.conftest import NETWORK, ROOT, SHAPE
 
 STAGES = sorted(path.stem for path in (ROOT / "stages").glob("*.py") if path.stem != "__init__")
 STARTS = ("drive", "progress", "in_parallel", "run_mixture", "sync", "run_seed")
@@ -61,7 +61,7 @@ def workspace(folder, monkeypatch):
     pixels = torch.rand(8, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
     ImageSet(pixels, torch.arange(8) % 2, (1, 4, 4), levels=17, dequantized=True).save(folder / "data.safetensors")
     (folder / "cut.safetensors").write_bytes((folder / "data.safetensors").read_bytes()[:100])
-    save_model(folder / "model", registry.build(NETWORK, 16, 0), NETWORK, 16, {"updates": 1}, lambda path: None)
+    save_model(folder / "model", registry.build(NETWORK, SHAPE, 0), NETWORK, SHAPE, {"updates": 1}, lambda path: None)
     for command in ("init", "add params.yaml", "-c user.name=x -c user.email=x commit -m x"):
         subprocess.run(["git", *command.split()], check=True, capture_output=True)
     monkeypatch.setattr(sys, "argv", ["x"])
@@ -78,6 +78,8 @@ def commands(workspace, monkeypatch):
         "reflowbench.tracking.sync.sync_if_changed": "nothing to do",
         "reflowbench.cost.measure.measure": Throughput(1e9, 1e9),
         "reflowbench.status.stages.read_stages": [],
+        "reflowbench.cluster.launch.launch": 0,
+        "reflowbench.cluster.launch.dry_run": None,
     }
     for name, value in done.items():
         monkeypatch.setattr(name, lambda *_, value=value: value)
@@ -129,7 +131,8 @@ def subcommands():
     return cli.parser()._subparsers._group_actions[0].choices
 
 
-KNOWN = ["profile", "check", "track", "sample", "animate", "cost", "status", "compare", "scratch", "verify", "recover"]
+KNOWN = ["profile", "check", "track", "sample", "animate", "cost", "status", "compare", "scratch", "verify", "recover",
+         "launch"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -150,7 +153,7 @@ def test_any_words(commands, capsys, argv):
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", KNOWN)
-@settings(max_examples=1000)
+@settings(max_examples=400)
 @given(data=st.data())
 def test_many_arguments_of_a_command(commands, capsys, name, data):
     argv = [name, *data.draw(arguments(subcommands()[name]))]

@@ -19,13 +19,17 @@ from tests.fuzz import trees
 
 LONGEST = 6000
 """Characters of a message: of at most 21 faults, each with a value that is cut."""
-OPTIONAL = {"chains": {}, "path": None, "sha256": None}
+OPTIONAL = {"chains": {}} | dict.fromkeys(("path", "sha256", "microbatch", "ema_std"))
+OPTIONAL |= dict.fromkeys(("ema_warmup", "channels_last", "compile"), False)
+OPTIONAL |= {"precision": "float32", "lr_end": 0.0, "weight_decay": 0.0, "patch": 1}
+OPTIONAL |= {"download": False, "limit_gib": 1, "flip": False, "storage": "float32"}
 RELATED = {
     "grid": {"grid", "methods", "chains"},
     "methods": {"grid", "chains", "theory_gaussian"},
     "chains": {"grid", "chains"},
     "round": {"methods", "chains"},
     "pairs": {"chains"},
+    "latents": {"grid", "base", "data"},
     "theory_gaussian": {"methods", "theory_gaussian"},
 }
 """Where a fault of a group may show, since the two must fit each other."""
@@ -161,7 +165,7 @@ def test_a_changed_value_of_a_study_is_accepted_as_it_is_or_named(folder, data):
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["tiny", "digits", "study"])
-@settings(max_examples=1000)
+@settings(max_examples=400)
 @given(data=st.data())
 def test_many_changed_values(folder, name, data):
     check_change(folder, name, data)
@@ -216,7 +220,7 @@ def test_any_bytes_are_accepted_as_they_are_or_refused(folder, content):
 
 
 @pytest.mark.long
-@settings(max_examples=5000)
+@settings(max_examples=2000)
 @given(content=damaged())
 def test_many_bytes(folder, content):
     check_bytes(folder, content)

@@ -99,7 +99,7 @@ def writable(value):
 
 
 @pytest.mark.long
-@settings(max_examples=1500)
+@settings(max_examples=600)
 @given(data=st.data())
 def test_many_changed_evaluations(evaluations, data):
     check_tree(evaluations, data)

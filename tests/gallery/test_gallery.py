@@ -25,7 +25,7 @@ def workspace(tmp_path, monkeypatch, images, network):
     """A model of seed 3 and the images that it was trained on."""
     monkeypatch.chdir(tmp_path)
     images.save(tmp_path / "runs/data/train.safetensors")
-    save_model(tmp_path / MODEL, network, NETWORK, images.dim, {}, lambda path: None)
+    save_model(tmp_path / MODEL, network, NETWORK, images.shape, {}, lambda path: None)
     profile = profiles.resolve("digits", ROOT / "profiles")
     profile["grid"]["seeds"] = [0, 3]
     (tmp_path / "params.yaml").write_text(profiles.render(profile))
@@ -122,18 +122,18 @@ def test_images_that_are_not_there_or_of_another_shape(workspace, images):
     other = type(images)(images.images[:, :4], images.labels, (1, 2, 2), 17, dequantized=True)
     other.save(workspace / "other.safetensors")
     said = fails("sample", MODEL, "--out", "grid.png", "--data", "other.safetensors")
-    assert "makes images of 16 values, other.safetensors has 4" in said
+    assert "makes images of (1, 4, 4), other.safetensors has (1, 2, 2)" in said
     (workspace / "runs/data/train.safetensors").unlink()
     assert "`dvc repro prepare_data` makes it" in fails("animate", MODEL, "--out", "a.gif")
 
 
 def test_a_damaged_or_a_diverged_model(workspace):
-    network, params, dim = load_model(workspace / MODEL)
+    network, params, shape = load_model(workspace / MODEL)
     for value, message in ((3e38, "the samples are not finite"), (torch.inf, "values that are not finite in")):
         with torch.no_grad():
             network.output.bias.fill_(value)
         shutil.rmtree(workspace / MODEL)
-        save_model(workspace / MODEL, network, params, dim, {}, lambda path: None)
+        save_model(workspace / MODEL, network, params, shape, {}, lambda path: None)
         assert message in fails("sample", MODEL, "--out", "grid.png")
     (workspace / MODEL / "model.safetensors").write_bytes(b"?")
     assert "damaged" in fails("sample", MODEL, "--out", "grid.png")

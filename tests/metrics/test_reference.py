@@ -206,7 +206,13 @@ def test_large_sets_are_compared_by_some_of_their_images(monkeypatch):
     monkeypatch.setattr(neighbours, "MOST", 20)
     images, real = image_set(50, seed=2).real, image_set(60, seed=1)
     scores = by_name(reference(real=real).measure(images))
-    assert {m.metric for m in scores.values() if m.n_samples == 20} == {*PRDC, "near_duplicates"}
+    assert {m.metric for m in scores.values() if m.n_samples == 20} == {
+        *PRDC,
+        "kernel_distance",
+        "variance_ratio",
+        "effective_rank",
+        "near_duplicates",
+    }
     a, b = (Pixels(SHAPE).features(x[:20]) for x in (images, real.real))
     expected = PrecisionRecall(b, Neighbourhood(distances_within(b)).radii(3), a, 3).values()
     assert tuple(scores[metric, "pixels"].value for metric in PRDC) == expected

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Self
 
 import yaml
 
@@ -49,8 +50,23 @@ class Project:
     def __init__(self, folder: Path):
         self.folder = folder
 
-    def make(self) -> "Project":
+    def make(self) -> Self:
         """Copy the code into the folder and make it a repository; returns itself."""
+        self.copy_code()
+        self.run("git", "init", "--quiet")
+        self.run("dvc", "init", "--quiet")
+        self.run("dvc", "config", "core.analytics", "false")
+        self.run("reflowbench", "profile", "tiny")
+        return self
+
+    def take(self, other: Self) -> Self:
+        """Copy another project into the folder, but for its MLflow, which has absolute paths; returns itself."""
+        elsewhere = shutil.ignore_patterns("mlflow.db*", "mlartifacts", "track", "track.json")
+        shutil.copytree(other.folder, self.folder, ignore=elsewhere)
+        return self
+
+    def copy_code(self) -> None:
+        """Copy the code into the folder."""
         self.folder.mkdir()
         for name in COPIED:
             source = ROOT / name
@@ -58,11 +74,6 @@ class Project:
                 shutil.copytree(source, self.folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
             else:
                 shutil.copy(source, self.folder)
-        self.run("git", "init", "--quiet")
-        self.run("dvc", "init", "--quiet")
-        self.run("dvc", "config", "core.analytics", "false")
-        self.run("reflowbench", "profile", "tiny")
-        return self
 
     def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the copy, with the copy's code."""
@@ -89,7 +100,8 @@ class Project:
     def _environment(self) -> dict[str, str]:
         env = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_"))}
         env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
-        env["PYTHONPATH"] = str(self.folder / "src")
+        before = [env["PYTHONPATH"]] if env.get("PYTHONPATH") else []
+        env["PYTHONPATH"] = os.pathsep.join([str(self.folder / "src"), *before])
         return env
 
     def repro(self, *arguments: str) -> set[str]:

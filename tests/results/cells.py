@@ -29,6 +29,8 @@ def grid(**changes):
         "stages": {},
         "rounds": [{"k": 1, "prev": 0}, {"k": 2, "prev": 1}],
         "ks": [1, 2],
+        "space": "data",
+        "encoded": [],
     } | changes
     return GridParams.model_validate(values | {"stages": stages_of(values["methods"])})
 

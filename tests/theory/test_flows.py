@@ -58,8 +58,8 @@ def test_the_rows_of_a_base_model(based, tmp_path):
         assert set(found) == expected and len(found) == len(expected)
         assert all(r.cell == cell and math.isfinite(r.value) and not r.missing for r in result.rows)
         assert result.paths.shape == (1, 5, 5, 2)
-        network, _, dim = networks.load(tmp_path / cell.weights)
-        assert dim == 2 and value(result, "base", 0, 0, "updates") == 12
+        network, _, shape = networks.load(tmp_path / cell.weights)
+        assert shape == (1, 1, 2) and value(result, "base", 0, 0, "updates") == 12
         start = noise(0, "theory samples", 0, range(5), 2)
         assert torch.equal(torch.from_numpy(result.paths[0, 0]), start)
         step = start + 0.25 * network(start, torch.zeros(1))

@@ -15,7 +15,7 @@ from reflowbench.couplings.shared.registry import Method
 from reflowbench.training.chain import Chain, base_trainer
 from reflowbench.training.loop import Trainer
 from stages import generate_pairs, rca_regenerate, train_round
-from tests.conftest import NETWORK, PAIRS, ROOT, round_params
+from tests.conftest import NETWORK, PAIRS, ROOT, SHAPE, round_params
 from tests.couplings.methods import POTENTIAL, SMALL, params
 
 SEED = 5
@@ -48,7 +48,7 @@ def through_files(tmp_path, monkeypatch, images, network):
     values |= {"round": round_params().model_dump(), "pairs": PAIRS.model_dump()}
     (tmp_path / "params.yaml").write_text(str(values).replace("None", "null"))  # YAML reads Python's literals
     images.save(tmp_path / "data")
-    save_model(tmp_path / "k0", network, NETWORK, images.dim, {}, lambda folder: None)
+    save_model(tmp_path / "k0", network, NETWORK, images.shape, {}, lambda folder: None)
 
     def run(name, rounds=2):
         for k in range(1, rounds + 1):
@@ -86,7 +86,7 @@ def test_the_base_is_trained_on_independent_pairs(images, inputs):
     ours = base_trainer(images, NETWORK, round_params(), SEED, path="some.base")
     losses = [step.loss for step in ours]
     first = type(inputs)(SEED, 0, 24, 8, images)
-    by_hand = Trainer(networks.build(NETWORK, 16, SEED), Independent(first), round_params(), SEED, 0, path="base")
+    by_hand = Trainer(networks.build(NETWORK, SHAPE, SEED), Independent(first), round_params(), SEED, 0, path="base")
     assert losses == [step.loss for step in by_hand] and equal(ours.ema, by_hand.ema)
 
 

@@ -13,7 +13,7 @@ from reflowbench.core.params import GuardParams
 from reflowbench.couplings.shared.base import Coupling
 from reflowbench.training.guard import Step, fault
 from reflowbench.training.loop import Trainer
-from tests.conftest import NETWORK, round_params
+from tests.conftest import NETWORK, SHAPE, round_params
 from tests.couplings.methods import make
 
 
@@ -55,7 +55,7 @@ class Bursts(Coupling):
 
 
 def trained(network, coupling, guard_, **changes):
-    fresh = registry.build(NETWORK, 16, seed=0)
+    fresh = registry.build(NETWORK, SHAPE, seed=0)
     fresh.load_state_dict({name: value.clone() for name, value in network.state_dict().items()})
     values = {"steps": 30} | changes
     return Trainer(fresh, coupling, round_params(**values), 5, 2, path="round", guard=guard_)

@@ -10,13 +10,13 @@ from reflowbench.core.optimizer import Adam
 from reflowbench.couplings.shared.base import Coupling, Spent
 from reflowbench.couplings.shared.independent import Independent
 from reflowbench.training.loop import Trainer
-from tests.conftest import NETWORK, round_params
+from tests.conftest import NETWORK, SHAPE, round_params
 from tests.couplings.methods import make
 
 
 def train(network, coupling, params=None, seed=5, path="round"):
     weights = {name: value.clone() for name, value in network.state_dict().items()}
-    fresh = registry.build(NETWORK, 16, seed=0)
+    fresh = registry.build(NETWORK, SHAPE, seed=0)
     fresh.load_state_dict(weights)
     trainer = Trainer(fresh, coupling, params or round_params(), seed, round_=2, path=path)
     steps = list(trainer)
@@ -41,8 +41,8 @@ class Fixed(Coupling):
 def test_lambda_zero_gives_the_weights_of_reflow_to_the_byte(network, inputs, tmp_path):
     reflow, _ = train(network, make("reflow", inputs))
     rca, _ = train(network, make("rca", inputs, real_fraction=0.0))
-    registry.save(tmp_path / "a", reflow.ema, NETWORK, 16)
-    registry.save(tmp_path / "b", rca.ema, NETWORK, 16)
+    registry.save(tmp_path / "a", reflow.ema, NETWORK, SHAPE)
+    registry.save(tmp_path / "b", rca.ema, NETWORK, SHAPE)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     mixed, _ = train(network, make("rca", inputs, real_fraction=0.5))
     assert not same(reflow.ema, mixed.ema)
@@ -70,9 +70,11 @@ def test_training_is_deterministic_and_depends_on_the_seed(network, inputs):
     assert not same(first.ema, train(network, Independent(inputs), seed=6)[0].ema)
 
 
-def test_the_optimizer_is_torchs_adam(network):
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_the_optimizer_is_torchs_adam_or_adamw(network, decay):
     ours, theirs = ([nn.Parameter(p.detach().clone()) for p in network.parameters()] for _ in range(2))
-    optimizer, reference = Adam(ours), torch.optim.Adam(theirs, fused=True)
+    kind = torch.optim.AdamW if decay else torch.optim.Adam
+    optimizer, reference = Adam(ours, decay), kind(theirs, fused=True, weight_decay=decay)
     draw = torch.Generator().manual_seed(0)
     for lr in (1e-2, 3e-3, 1e-3):
         for a, b in zip(ours, theirs, strict=True):
@@ -82,6 +84,19 @@ def test_the_optimizer_is_torchs_adam(network):
         optimizer.step(lr)
         reference.step()
     assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_weight_decay_is_that_of_adamw(network, inputs):
+    """A step with it is the step without, less lr * decay of the weights before."""
+    before = {name: value.clone() for name, value in network.named_parameters()}
+    plain, decayed = (
+        train(network, Independent(inputs), round_params(steps=1, ema=0.0, weight_decay=decay))[0].ema
+        for decay in (0.0, 0.5)
+    )
+    for name, value in decayed.named_parameters():
+        expected = plain.get_parameter(name) - round_params().lr * 0.5 * before[name]
+        assert torch.allclose(value, expected, atol=1e-6)
+    assert not same(plain, decayed)
 
 
 def test_ema_is_the_average_it_says(network, inputs):
@@ -104,6 +119,9 @@ def test_learning_rate_schedule(network, inputs):
     factors = [trainer._lr_factor(step) for step in range(100)]
     assert factors[0] == pytest.approx(0.1) and max(factors) == pytest.approx(factors[9], abs=0.03)
     assert factors[50] == pytest.approx(0.5) and factors[99] == pytest.approx(0, abs=1e-3)
+    ending = Trainer(network, Independent(inputs), cosine.model_copy(update={"lr_end": 1e-3}), 0, 0, path="round")
+    for step in (10, 50, 99):  # lr 1e-2 falls along the same cosine, to a tenth
+        assert ending._lr_factor(step) == pytest.approx(0.1 + 0.9 * factors[step])
     constant = Trainer(network, Independent(inputs), round_params(steps=100, warmup=10), 0, 0, path="round")
     assert [constant._lr_factor(step) for step in (0, 9, 50, 99)] == [pytest.approx(0.1), 1, 1, 1]
 

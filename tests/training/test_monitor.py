@@ -18,7 +18,7 @@ from reflowbench.couplings.shared.independent import Independent
 from reflowbench.training.guard import Step
 from reflowbench.training.loop import Trainer
 from reflowbench.training.monitor import CURVES, SAMPLES, Monitor
-from tests.conftest import NETWORK, round_params
+from tests.conftest import NETWORK, SHAPE, round_params
 from tests.couplings.methods import make
 
 PARAMS = MonitorParams(every=3, n_samples=40, nfe=2, grid_images=5)
@@ -26,7 +26,7 @@ NAMES = ["step", "loss", "gradient_norm", "frechet_distance_pixels", "variance_r
 
 
 def trainer_of(network, coupling, seed=5, round_=2, **changes):
-    fresh = registry.build(NETWORK, 16, seed=0)
+    fresh = registry.build(NETWORK, SHAPE, seed=0)
     fresh.load_state_dict({name: value.clone() for name, value in network.state_dict().items()})
     return Trainer(fresh, coupling, round_params(**changes), seed, round_, path="round")
 
@@ -172,7 +172,7 @@ def test_watching_changes_no_byte_of_the_model(network, images, inputs, tmp_path
         torch.manual_seed(0)
         trainer = trainer_of(network, make(method, inputs))
         steps = list(Monitor(trainer, images, PARAMS, 5, tmp_path / "plots") if watch else trainer)
-        registry.save(tmp_path / str(watch), trainer.ema, NETWORK, 16)
+        registry.save(tmp_path / str(watch), trainer.ema, NETWORK, SHAPE)
         files.append((tmp_path / str(watch)).read_bytes())
         facts.append((steps, trainer.facts(), torch.rand(1)))
     assert files[0] == files[1] and facts[0] == facts[1]

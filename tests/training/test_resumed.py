@@ -1,5 +1,7 @@
 """A training, a making of pairs, an evaluation that is stopped after any part and resumed gives the same bytes."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -7,13 +9,15 @@ from reflowbench.core.artifacts import read_tensors, write_tensors
 from reflowbench.core.networks import registry as networks
 from reflowbench.core.params import FeaturesParams, MonitorParams
 from reflowbench.couplings.shared import registry
+from reflowbench.couplings.shared.independent import Independent
 from reflowbench.metrics.features.classifier import ClassifierTraining
 from reflowbench.pairs.generate import inverted_pairs, synthetic_pairs
 from reflowbench.pairs.store import PairWriter
 from reflowbench.training.loop import Trainer
 from reflowbench.training.monitor import Monitor
-from tests.conftest import NETWORK, PAIRS, round_params
+from tests.conftest import NETWORK, PAIRS, SHAPE, round_params
 from tests.couplings.methods import make
+from tests.networks.made import UNET
 
 SMALL = {"regenerate_every": 3}
 
@@ -39,7 +43,7 @@ def stopped_after(make_work, parts, path):
 
 
 def bytes_of(network, path):
-    networks.save(path, network, NETWORK, 16)
+    networks.save(path, network, NETWORK, SHAPE)
     return path.read_bytes()
 
 
@@ -52,7 +56,7 @@ def test_every_method_resumes_to_the_same_bytes(name, parts, network, inputs, im
     trainers = []
 
     def monitored():
-        fresh = networks.build(NETWORK, 16, seed=0)
+        fresh = networks.build(NETWORK, SHAPE, seed=0)
         fresh.load_state_dict({key: value.clone() for key, value in network.state_dict().items()})
         trainers.append(Trainer(fresh, make(name, inputs, **own), round_params(), 5, 2, path="round"))
         return Monitor(trainers[-1], images, looks, 5, tmp_path / "plots")
@@ -66,6 +70,35 @@ def test_every_method_resumes_to_the_same_bytes(name, parts, network, inputs, im
     assert len(steps) == 8 - parts
     assert bytes_of(trainers[-1].ema, tmp_path / "b") == expected and plots() == shown
     assert trainers[-1].facts() == whole.facts() and trainers[-1].steps == whole.steps
+
+
+@pytest.mark.parametrize("parts", [1, 5])
+@pytest.mark.parametrize(
+    "changes",
+    [{"precision": "fp16"}, {"precision": "bf16", "microbatch": 7}, {"ema_std": 0.1, "weight_decay": 0.1}],
+)
+def test_dropout_and_half_precision_resume_to_the_same_bytes(parts, changes, inputs, tmp_path):
+    """With all that a network of the paper's scale is trained by, whatever torch's own randomness is at the time."""
+    params = UNET.model_copy(update={"dropout": 0.5, "attention": [2], "channels_last": True})
+    far = type(inputs.images)(inputs.images.images * 1e3, inputs.images.labels, SHAPE, 17, dequantized=True)
+
+    def trainer():
+        torch.manual_seed(len(trainers))
+        coupling = Independent(replace(inputs, images=far, synthetic=None, inverted=None))
+        trainers.append(
+            Trainer(networks.build(params, SHAPE, 3), coupling, round_params(**changes), 5, 2, path="round")
+        )
+        return trainers[-1]
+
+    trainers = []
+    whole = trainer()
+    steps = list(whole)
+    work, rest = stopped_after(trainer, parts, tmp_path / "state")
+    assert rest == steps[parts:] and work.state()[1] == whole.state()[1]
+    if "fp16" in changes.values():
+        assert work.state()[1]["scaler"]["scale"] < 65536, "the scale has been lowered, and was kept"
+    states = [t.state()[0] for t in (whole, work)]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0] if name != "random")
 
 
 @pytest.mark.parametrize("kind", ["synthetic", "inverted"])
