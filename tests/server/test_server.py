@@ -5,16 +5,19 @@ import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
 import requests
+from mlflow.entities import Dataset, DatasetInput
 
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.tracking.lock import read_lock
+from reflowbench.tracking.store import Store
 from reflowbench.tracking.sync import sync
 from tests.conftest import ROOT
-from tests.tracking.made import EVALUATED, Content, entries, make, rows, write_lock
+from tests.tracking.made import EVALUATED, Content, entries, make, rows, session, write_lock
 
 pytestmark = [pytest.mark.server, pytest.mark.long]
 
@@ -184,6 +187,25 @@ def test_two_syncs_at_once(server, workspace, other):
     assert server.tables() == before
     query = "SELECT value, count(*) FROM tags JOIN runs USING (run_uuid) WHERE lifecycle_stage = 'active' "
     assert not server.sql(query + "AND key LIKE 'dvc.%_hash' GROUP BY value HAVING count(*) > 1")
+
+
+def test_the_same_data_set_logged_at_once(workspace, server):
+    """MLflow looks whether it has it, and then adds it: the slower of two would fail."""
+    tracking, store, meet = session(), Store.locate(workspace), threading.Barrier(2)
+
+    def log(number):
+        with tracking.open_store(store, alone=False) as opened:
+            run = opened.client.create_run(opened.experiment).info.run_id
+            for i in range(40):
+                meet.wait(60)
+                opened.log_inputs(run, [DatasetInput(Dataset(f"runs/{i}", "0" * 32, "dvc", "{}"), [])])
+        return number
+
+    Content(workspace).client.create_experiment("reflowbench")
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(log, range(2))) == [0, 1]
+    assert server.sql("SELECT count(*) FROM datasets") == [(40,)]
+    assert server.sql("SELECT count(*) FROM inputs WHERE destination_type = 'RUN'") == [(80,)]
 
 
 @pytest.mark.parametrize("call", ["experiments/create", "runs/create"])

@@ -149,7 +149,7 @@ class Mirror:
         metrics = self._metrics(run, entry, outputs)
         self._session.log(run.info.run_id, metrics or [], records.stage_params(entry), tags)
         if datasets := self._datasets(entry):
-            self._client.log_inputs(run.info.run_id, datasets)
+            self._session.log_inputs(run.info.run_id, datasets)
         with tempfile.TemporaryDirectory() as folder:
             artifacts.write_origin(Path(folder), name, entry, parents)
             artifacts.gather(Path(folder), outputs or {})

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.entities import DatasetInput, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
@@ -23,6 +23,7 @@ EXPERIMENT = "reflowbench"
 METRICS = 800  # with as many parameters and tags as go into one call, below MLflow's limit of 1000
 PARAMS = 100
 PAGE = 1000  # runs that a search returns at once
+TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,17 @@ class Session:
         while metrics or values or marks:
             self.client.log_batch(run_id, metrics=metrics[:METRICS], params=values[:PARAMS], tags=marks[:PARAMS])
             metrics, values, marks = metrics[METRICS:], values[PARAMS:], marks[PARAMS:]
+
+    def log_inputs(self, run_id: str, datasets: Sequence[DatasetInput]) -> None:
+        """Log what a run read. What it has already is not added again."""
+        for left in reversed(range(TRIES)):
+            try:
+                return self.client.log_inputs(run_id, list(datasets))
+            except MlflowException as error:
+                # Another sync added the same data set between the server's look and its write: it is there now.
+                if not (self.shared and left and error.error_code == "BAD_REQUEST"):
+                    raise
+        return None
 
 
 @contextlib.contextmanager
