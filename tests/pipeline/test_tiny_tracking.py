@@ -51,10 +51,9 @@ class Tracked:
 
 
 @pytest.fixture(scope="module")
-def whole(project):
-    """The pipeline, brought up to date and committed; and mirrored."""
-    (project.folder / "params.yaml").unlink()
-    project.run("reflowbench", "profile", "tiny")
+def whole(first, tmp_path_factory):
+    """The pipeline that has run, committed and mirrored: a copy of its own, since other tests change `project`."""
+    project = Project(tmp_path_factory.mktemp("tracked") / "project").take(first[0])
     project.repro()
     commit(project, "results")
     project.run("reflowbench", "track")
