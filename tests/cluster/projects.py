@@ -10,6 +10,8 @@ from tests.pipeline.project import Project
 
 THREADS = {"REFLOWBENCH_THREADS": "1", "REFLOWBENCH_LIVE": "off"}
 GATHERED = {"summarize", "report", "theory_report", "track"}
+SLOW = 6000
+"""Steps of a round that give time to stop it: some seconds, if nothing is looked at while it trains."""
 
 
 class Checkout(Project):
@@ -50,6 +52,10 @@ class Checkout(Project):
             except (psutil.Error, OSError):
                 continue
         return found
+
+    def slow_down(self, steps):
+        """Let rounds take so many steps, and trainings look at their samples at the end only."""
+        self.set_params(round__steps=steps, monitor__every=10 * SLOW)
 
     def clones(self):
         folder = self.folder / ".scratch/launch/clones"

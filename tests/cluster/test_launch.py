@@ -8,14 +8,12 @@ import pytest
 
 from reflowbench.cluster.launch import _last_error
 from reflowbench.core.locks import FOLDER, locked
-from tests.cluster.projects import GATHERED, Checkout, wait_for
+from tests.cluster.projects import GATHERED, SLOW, Checkout, wait_for
 from tests.pipeline.project import TINY_STAGES, Project
 
 pytestmark = pytest.mark.long
 
 CHAINS = ("reflow-0", "rca-0", "ocar-0")
-SLOW = 3000
-"""Steps of a round that give time to stop it: some seconds."""
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +58,7 @@ def test_a_launch_with_nothing_to_do_runs_nothing(launched):
 
 
 def test_two_launches_in_one_checkout_are_refused(launched):
-    launched.set_params(round__steps=SLOW)
+    launched.slow_down(SLOW)
     first = launched.launch("--workers", "2", "--no-finish")
     wait_for(lambda: [task for task in CHAINS if launched.processes_of(task)])
     second = launched.run("reflowbench", "launch", check=False)
@@ -96,7 +94,7 @@ def test_asked_to_stop_stages_save_and_the_next_launch_goes_on(launched):
 
 def test_a_chain_that_is_killed_leaves_the_others_and_the_next_launch_runs_what_is_missing(launched, serial):
     """kill -9 of its dvc and its stage, with no second try."""
-    launched.set_params(round__steps=SLOW + 1)
+    launched.slow_down(SLOW + 1)
     before = launched.ran()
     launch = launched.launch("--workers", "2", "--retry", "0")
     wait_for(lambda: launched.at_training("reflow-0"))
@@ -112,7 +110,7 @@ def test_a_chain_that_is_killed_leaves_the_others_and_the_next_launch_runs_what_
     missing = launched.ran()[len(before) + len(ran) :]
     assert sorted(missing) == sorted(["evaluate@reflow-0-1", "reflow@reflow-0-after0", "summarize", "report", "track"])
     assert Project.stages_that_ran(result.stdout) == {"summarize", "report", "track"}
-    serial.set_params(round__steps=SLOW + 1)
+    serial.slow_down(SLOW + 1)
     serial.run("dvc", "repro")
     assert launched.lock() == serial.lock()
 
