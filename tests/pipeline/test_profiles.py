@@ -52,6 +52,8 @@ SMALL = {
     "evaluate__inversion_steps": 2,
 }  # fmt: skip
 """Over a profile: one seed, one method with both kinds of pairs, one round, few steps. The rest stays the profile's."""
+FEWER = {"evaluate__nfe": [2]}
+"""Where all methods run: a covariance of 3,072 pixels takes seconds."""
 NETWORKS = {
     "mlp": {"hidden": 8, "blocks": 1, "time_features": 4},
     "unet": {"channels": 8, "multipliers": [1, 1, 2], "blocks": 1, "attention": [8], "head_channels": 8, "dropout": 0.1,
@@ -117,7 +119,7 @@ def test_cifar10(small):
     """All of the DAG: the test images are held out, base training mirrors, pairs are in half precision."""
     files = made.cifar_files("python", per_batch=12)
     pin = digest({name.rpartition("/")[2]: data for name, data in files if "html" not in name})
-    project = small("cifar10", data__sha256=pin, **methods_of("cifar10"))
+    project = small("cifar10", data__sha256=pin, **FEWER, **methods_of("cifar10"))
     write(project.folder / "data/cifar10", files)
     ran, _ = whole(project)
     assert {"ocar@ocar-0-after0", "reflow@reflow-0-after0", "theory_report", "track"} <= ran
@@ -177,6 +179,7 @@ def test_celebahq_latent(small, tmp_path):
         data__sha256=digest(dict(files)),
         latents__sha256=folder_digest(folder),
         latents__scale=3.0,
+        **FEWER,
         **methods_of("celebahq-latent"),
     )
     write(project.folder / "data/celeba-hq-256", files)
