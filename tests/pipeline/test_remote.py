@@ -25,8 +25,7 @@ def pushed(first, tmp_path_factory):
     shutil.copytree(first[0].folder, folder / "one", ignore=shutil.ignore_patterns("mlartifacts", "mlflow.db*"))
     project = Project(folder / "one")
     project.run("dvc", "remote", "add", "--default", "store", str(folder / "store"))
-    project.run("git", "add", "--all")
-    project.run("git", "-c", "user.name=A", "-c", "user.email=a@b", "commit", "--quiet", "--message", "results")
+    project.commit("results")
     project.run("dvc", "push", "--run-cache")
     return project
 

@@ -55,25 +55,19 @@ def test_models_of_the_pipeline_are_drawn(whole):
     assert whole.read("made.png").startswith(b"\x89PNG") and whole.read("made.gif").startswith(b"GIF")
 
 
-def commit(project, message):
-    user = ("-c", "user.name=test", "-c", "user.email=test@example.invalid")
-    project.run("git", "add", "--all")
-    project.run("git", *user, "commit", "--quiet", "--message", message)
-
-
 @pytest.mark.long
 def test_two_branches_are_compared(whole):
     """One parameter of one method is changed on a branch: every tool names it, and numbers of that method alone."""
     before = whole.read("params.yaml")
     old = load_params(whole.folder / "params.yaml").methods["rca"]["real_fraction"]
     whole.run("git", "checkout", "--quiet", "-B", "before")
-    commit(whole, "results")
+    whole.commit("results")
     whole.run("git", "checkout", "--quiet", "-b", "more-real")
     new = 0.75
     assert old != new
     whole.set_params(methods__rca__real_fraction=new)
     whole.repro()
-    commit(whole, "more real pairs")
+    whole.commit("more real pairs")
     branches = ("before", "more-real")
     params = json.loads(whole.run("dvc", "params", "diff", *branches, "--json").stdout)
     assert params == {"params.yaml": {"methods.rca.real_fraction": {"old": old, "new": new, "diff": new - old}}}

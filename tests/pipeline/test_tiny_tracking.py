@@ -55,15 +55,9 @@ def whole(first, tmp_path_factory):
     """The pipeline that has run, committed and mirrored: a copy of its own, since other tests change `project`."""
     project = Project(tmp_path_factory.mktemp("tracked") / "project").take(first[0])
     project.repro()
-    commit(project, "results")
+    project.commit("results")
     project.run("reflowbench", "track")
     return project
-
-
-def commit(project, message):
-    project.run("git", "add", "--all")
-    identity = ("-c", "user.name=A", "-c", "user.email=a@b")
-    project.run("git", *identity, "commit", "--quiet", "--allow-empty", "--message", message)
 
 
 def cells(project):
@@ -204,7 +198,7 @@ def test_two_branches_share_the_runs_of_the_stages_that_they_share(whole, tmp_pa
     try:
         whole.run("dvc", "repro")
         after = read_lock(whole.folder / "dvc.lock")
-        commit(whole, "another share of real images")
+        whole.commit("another share of real images")
         whole.run("git", "branch", "--force", "second")
         shared = f"sqlite:///{tmp_path}/shared.db"
         for branch in ("first", "second", "first"):
