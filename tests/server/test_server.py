@@ -10,7 +10,6 @@ from types import SimpleNamespace
 
 import pytest
 import requests
-from mlflow.entities import Dataset, DatasetInput
 
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.tracking.lock import read_lock
@@ -192,6 +191,7 @@ def test_two_syncs_at_once(server, workspace, other):
 def test_the_same_data_set_logged_at_once(workspace, server):
     """MLflow looks whether it has it, and then adds it: the slower of two would fail."""
     tracking, store, meet = session(), Store.locate(workspace), threading.Barrier(2)
+    from mlflow.entities import Dataset, DatasetInput
 
     def log(number):
         with tracking.open_store(store, alone=False) as opened:
