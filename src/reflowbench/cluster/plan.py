@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,12 +109,8 @@ def make_plan(nodes: list[Node]) -> Plan:
     Raises:
         ReflowbenchError: If two tasks would wait for one another.
     """
-    import networkx as nx
-
     by_name = {node.name: node for node in nodes}
-    graph = nx.DiGraph([(need, node.name) for node in nodes for need in node.needs])
-    graph.add_nodes_from(by_name)
-    order = list(nx.lexicographical_topological_sort(graph, key=list(by_name).index))
+    order = _in_order({node.name: node.needs for node in nodes})
     final: set[str] = set()
     for name in order:
         node = by_name[name]
@@ -131,7 +127,8 @@ def make_plan(nodes: list[Node]) -> Plan:
         needed = frozenset().union(*(by_name[stage].needs for stage in stages))
         after = dict.fromkeys(task_of[name] for name in order if name in needed and task_of[name] != task)
         tasks[task] = Task(task, tuple(stages), tuple(s for s in stages if s not in needed), tuple(after))
-    return Plan(tuple(_sorted(tasks)), tuple(name for name in order if name in final))
+    ordered = _in_order({name: task.after for name, task in tasks.items()})
+    return Plan(tuple(tasks[name] for name in ordered), tuple(name for name in order if name in final))
 
 
 def _gathers(node: Node, need: Node) -> bool:
@@ -144,17 +141,16 @@ def _task_name(node: Node) -> str:
     return "-".join(str(node.item[axis]) for axis in _CHAIN)
 
 
-def _sorted(tasks: Mapping[str, Task]) -> list[Task]:
-    """Each task after those that it needs, otherwise as they came."""
+def _in_order(needs: Mapping[str, Iterable[str]]) -> list[str]:
+    """Each name after those that it needs, otherwise as they came."""
     import networkx as nx
 
-    graph = nx.DiGraph([(need, task.name) for task in tasks.values() for need in task.after])
-    graph.add_nodes_from(tasks)
+    graph = nx.DiGraph([(need, name) for name, before in needs.items() for need in before])
+    graph.add_nodes_from(needs)
     try:
-        names = list(nx.lexicographical_topological_sort(graph, key=list(tasks).index))
+        return list(nx.lexicographical_topological_sort(graph, key=list(needs).index))
     except nx.NetworkXUnfeasible:
         around = " -> ".join(edge[0] for edge in nx.find_cycle(graph))
         raise ReflowbenchError(
             f"dvc.yaml: chains of stages need one another ({around}), so they cannot run side by side; use `dvc repro`"
         ) from None
-    return [tasks[name] for name in names]

@@ -17,12 +17,11 @@ from reflowbench.cost.theory import theory_lines
 from reflowbench.cost.work import Line, Work
 from reflowbench.couplings.shared.base import Spent
 from reflowbench.couplings.shared.online import Online
-from reflowbench.metrics import inversion
+from reflowbench.metrics import inversion, neighbours
 from reflowbench.metrics.evaluate import ADAPTIVE_ROWS
 
 ADAPTIVE_NFE = 40
 """Assumed of the adaptive solver, whose NFE depends on the model: it takes 26 to 44 on the digits."""
-_MOST_NEIGHBOURS = 10_000
 _DOUBLE = 8
 
 
@@ -168,7 +167,7 @@ class Planner:
     def _scores(self) -> int:
         """Bytes of an evaluation: its images, and distances of samples and real images to each other."""
         p: EvaluateParams = self._params.evaluate
-        samples, real = (min(n, _MOST_NEIGHBOURS) for n in (p.n_samples, self._n))
+        samples, real = (min(n, neighbours.MOST) for n in (p.n_samples, self._n))
         distances = _DOUBLE * (samples * real + max(samples, real) ** 2)
         sampled = p.n_samples * self._pixels  # a byte each
         return (
