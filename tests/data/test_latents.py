@@ -30,7 +30,6 @@ def unpinned(folder):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    pytest.importorskip("diffusers")
     return save_autoencoder(tmp_path_factory.mktemp("vae") / "vae")
 
 
@@ -137,7 +136,6 @@ def test_an_autoencoder_is_pinned_and_never_fetched(tmp_path):
 
 
 def test_files_that_are_no_autoencoder_are_named(tmp_path):
-    pytest.importorskip("diffusers")
     (tmp_path / CONFIG).write_text(json.dumps({"latent_channels": 4, "block_out_channels": [8, 8]}))
     (tmp_path / WEIGHTS).write_bytes(b"not safetensors")
     codec = Codec(params(tmp_path))

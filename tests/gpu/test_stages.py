@@ -120,7 +120,6 @@ def test_a_compiled_network_learns_the_same(stages):
 
 
 def test_latents_are_the_same_bytes_and_those_of_the_cpu(stages):
-    pytest.importorskip("diffusers")
     digest = folder_digest(save_autoencoder(stages.folder / "vae"))
     stages.set_params(latents__path="vae", latents__sha256=digest)
     twice(stages, "encode_latents", *DATA, out="latents")

@@ -166,7 +166,6 @@ def test_mnist(small):
 
 def test_celebahq_latent(small, tmp_path):
     """All of the DAG, the mirror too: encoded, trained in latents that nothing clips, measured as images."""
-    pytest.importorskip("diffusers")
     pixels, _ = made.cifar_images(64)
     files = []
     for i, row in enumerate(pixels):
