@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-import torchdiffeq  # noqa: F401  # the solver imports it when it is first needed
 
 from reflowbench.core.config import PARAMS_FILE, load_group
 from reflowbench.core.data.images import ImageSet

@@ -11,8 +11,9 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 from reflowbench.core import device as devices
 from reflowbench.core.device import Field, autocast, device, device_of
 from reflowbench.core.errors import ReflowbenchError
+from reflowbench.core.flow.adaptive import solve_adaptive
 from reflowbench.core.flow.sde import reverse_sde
-from reflowbench.core.flow.solvers import solve, solve_adaptive, trajectory
+from reflowbench.core.flow.solvers import solve, trajectory
 from reflowbench.core.networks import registry
 from reflowbench.core.optimizer import Adam
 from reflowbench.couplings.shared.base import Networks

@@ -176,3 +176,37 @@ def test_scratch_of_killed_processes_is_removed(tmp_path):
         with scratch_folder() as second:
             assert own.is_dir() and second.is_dir() and not dead.exists()
     assert not list((tmp_path / ".scratch/temporary").iterdir())
+
+
+def process(*command, **environment):
+    return subprocess.run(
+        [sys.executable, *command],
+        check=False,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+    )
+
+
+COUNTS = "import numpy, torch, threadpoolctl; print({p['num_threads'] for p in threadpoolctl.threadpool_info()})"
+
+
+def test_a_stage_has_as_many_threads_in_all_libraries_as_it_is_told(tmp_path):
+    """Also in NumPy's: its results differ in the last digit, and two stages side by side would wait for each other."""
+    (tmp_path / "counts.py").write_text(COUNTS)
+    start = "import sys; sys.argv[0] = '-m'; import runpy, stages; runpy.run_path(sys.argv[1])"
+    environment = {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2", "REFLOWBENCH_THREADS": "1"}
+    told = process("-c", start, str(tmp_path / "counts.py"), **environment)
+    assert told.stdout.strip() == "{1}", told.stderr
+    other = process("-c", start.replace("'-m'", "'pytest'"), str(tmp_path / "counts.py"), **environment)
+    assert other.stdout.strip() != "{1}", "only a stage's own process is changed"
+
+
+def test_garbage_is_collected_again_when_a_stage_runs(tmp_path):
+    script = (
+        "import sys, gc; sys.argv[0] = '-m'; import stages, argparse; from reflowbench.core.stage import run_stage\n"
+        "print(gc.isenabled())\n"
+        "run_stage(lambda args: print(gc.isenabled(), gc.get_freeze_count() > 1000), argparse.ArgumentParser(), [])"
+    )
+    assert process("-c", script).stdout.split() == ["False", "True", "True"]

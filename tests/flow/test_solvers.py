@@ -6,7 +6,7 @@ import torch
 
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.flow.schemes import NFE_PER_STEP
-from reflowbench.core.flow.solvers import solve, solve_adaptive, trajectory
+from reflowbench.core.flow.solvers import solve, trajectory
 from tests.oracles import StraightGaussianFlow, gaussian_flow
 
 X = torch.randn(50, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -91,27 +91,6 @@ def test_any_time_grid(solver, backward):
 def test_a_bad_time_grid_is_refused(grid):
     with pytest.raises(ReflowbenchError, match="want at least one step, ascending from 0 to 1"):
         solve(gaussian_flow(), X, "euler", grid)
-
-
-@pytest.mark.parametrize("backward", [False, True])
-def test_adaptive_reaches_the_tolerance_and_counts(backward):
-    flow, calls = gaussian_flow(), 0
-
-    def count(x, t):
-        nonlocal calls
-        calls += 1
-        assert 0 <= t.item() <= 1, "no network is trained outside"
-        return flow(x, t)
-
-    exact = flow.inverse_map(X) if backward else flow.forward_map(X)
-    end, nfe = solve_adaptive(count, X, 1e-7, backward=backward)
-    assert (end - exact).abs().max() < 1e-5
-    assert nfe == calls > 6
-
-
-def test_a_field_that_cannot_be_solved_is_an_error():
-    with pytest.raises(ReflowbenchError, match="dopri5 cannot solve the flow.*adaptive_tolerance"):
-        solve_adaptive(lambda x, t: x * float("nan"), X, 1e-3)
 
 
 def test_results_can_be_trained_on():

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from reflowbench.core.artifacts import read_tensors, write_tensors
-from reflowbench.core.flow.solvers import solve, solve_adaptive
+from reflowbench.core.flow.adaptive import solve_adaptive
+from reflowbench.core.flow.solvers import solve
 from reflowbench.core.randomness import noise
 from reflowbench.metrics import neighbours
 from reflowbench.metrics.evaluate import Evaluation

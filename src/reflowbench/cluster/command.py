@@ -50,7 +50,7 @@ def _run(args: argparse.Namespace) -> None:
     from reflowbench.cluster.launch import Options, dry_run, launch
     from reflowbench.cluster.slurm import Request
     from reflowbench.core.config import PARAMS_FILE, load_params
-    from reflowbench.core.stage import threads
+    from reflowbench.core.start import threads
     from reflowbench.couplings.shared import registry
 
     registry.check(load_params(), str(PARAMS_FILE))  # before DVC puts its values into commands

@@ -26,7 +26,7 @@ from reflowbench.core.artifacts import SCRATCH
 from reflowbench.core.distributed import cores, processes
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.locks import FOLDER, locked
-from reflowbench.core.stage import THREADS_VARIABLE, threads
+from reflowbench.core.start import THREADS_VARIABLE, threads
 from reflowbench.status.durations import read_durations
 from reflowbench.status.stages import Stage, read_stages
 from reflowbench.tracking.lock import LOCK

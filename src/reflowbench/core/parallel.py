@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import TypeVar
 
 from reflowbench.core.distributed import cores
-from reflowbench.core.stage import threads
+from reflowbench.core.start import threads
 
 J = TypeVar("J")
 R = TypeVar("R")

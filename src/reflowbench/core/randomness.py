@@ -48,11 +48,16 @@ def noise(seed: int, purpose: str, round_: int, index: Sequence[int] | range, di
             bits.advance(sample * blocks - position)
             words[row] = bits.random_raw(4 * blocks)
             position = (sample + 1) * blocks
-    uniform = ((words[:, : 2 * half] >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
-    radius = np.sqrt(-2.0 * np.log(uniform[:, :half]))
-    angle = 2.0 * np.pi * uniform[:, half:]
-    normal = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1)[:, :dim]
-    return torch.from_numpy(normal.astype(np.float32))
+    # From here on in place and the angle in single precision, where NumPy has vector instructions: half of the time.
+    uniform = (words[:, : 2 * half] >> np.uint64(11)).view(np.int64).astype(np.float64)
+    uniform += 0.5
+    uniform *= 2.0**-53
+    radius = np.sqrt(-2.0 * np.log(uniform[:, :half])).astype(np.float32)
+    angle = (2.0 * np.pi * uniform[:, half:]).astype(np.float32)
+    normal = np.empty((len(rows), 2 * half), dtype=np.float32)
+    np.multiply(radius, np.cos(angle), out=normal[:, :half])
+    np.multiply(radius, np.sin(angle), out=normal[:, half:])
+    return torch.from_numpy(np.ascontiguousarray(normal[:, :dim]))
 
 
 def generator(seed: int, purpose: str, round_: int = 0, step: int = 0) -> torch.Generator:

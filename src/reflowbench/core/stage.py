@@ -17,9 +17,9 @@ from reflowbench.core.config import PARAMS_FILE
 from reflowbench.core.distributed import disconnect, is_started, launch, processes, world
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.locks import FOLDER, locked
+from reflowbench.core.start import imported, threads
 
 T = TypeVar("T")
-THREADS_VARIABLE = "REFLOWBENCH_THREADS"
 
 
 def run_stage(
@@ -46,6 +46,7 @@ def run_stage(
         outputs: Names of the arguments that name outputs.
         spread: Whether the script shares its work with other processes.
     """
+    imported()
     parser.add_argument("--params", type=Path, default=PARAMS_FILE, help="parameter file (default: %(default)s)")
     args = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, _terminate)
@@ -106,25 +107,8 @@ def _terminate(signum: int, frame: Any) -> None:
     sys.exit(128 + signum)
 
 
-def threads() -> int | None:
-    """Thread count that REFLOWBENCH_THREADS asks for; None if it is not set.
-
-    Raises:
-        ReflowbenchError: If the variable is not a positive integer.
-    """
-    value = os.environ.get(THREADS_VARIABLE)
-    if value is None:
-        return None
-    if not value.isdecimal() or int(value) < 1:
-        raise ReflowbenchError(f"environment variable {THREADS_VARIABLE} = {value!r}: want a positive integer")
-    return int(value)
-
-
 def set_threads() -> None:
     """Fix torch's thread count if REFLOWBENCH_THREADS asks for it.
-
-    Results are the same bytes for the same machine and thread count, so the count comes from the
-    environment and is no parameter.
 
     Raises:
         ReflowbenchError: If the variable is not a positive integer.

@@ -15,10 +15,10 @@ from reflowbench.core.data.space import Space
 from reflowbench.core.data.streamed import fit_pixels
 from reflowbench.core.distributed import spread, world
 from reflowbench.core.errors import ReflowbenchError
+from reflowbench.core.flow.adaptive import solve_adaptive
 from reflowbench.core.flow.blocks import BLOCK, in_blocks
 from reflowbench.core.flow.path import Velocity
 from reflowbench.core.flow.schemes import ADAPTIVE, NFE_PER_STEP
-from reflowbench.core.flow.solvers import solve_adaptive
 from reflowbench.core.params import EvaluateParams
 from reflowbench.core.randomness import noise
 from reflowbench.core.resume import State, flat, part_of

@@ -14,7 +14,7 @@ import torch
 from reflowbench.core.device import device_of
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.flow.path import Velocity
-from reflowbench.core.flow.schemes import ADAPTIVE, FixedSolver
+from reflowbench.core.flow.schemes import FixedSolver
 
 _Step = Callable[[Velocity, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 """(v, x, t, t_next) -> x at t_next; times of shape (1,), or (n,) where rows go different ways."""
@@ -94,44 +94,3 @@ def solve(
     for end in trajectory(velocity, x, solver, times, backward=backward):  # noqa: B007
         pass
     return end.clone().to(x.device)
-
-
-def solve_adaptive(
-    velocity: Velocity, x: torch.Tensor, tolerance: float, *, backward: bool = False
-) -> tuple[torch.Tensor, int]:
-    """Solve with dopri5 of torchdiffeq, counting network evaluations.
-
-    Args:
-        velocity: The field v(x, t).
-        x: Start, shape (n, dim). One step-size control for all of it, on the device of x; a `Field` takes it to its
-            own device for each evaluation.
-        tolerance: Relative and absolute tolerance.
-        backward: Integrate from t = 1 to t = 0.
-
-    Returns:
-        The end point, shape (n, dim), and the NFE.
-
-    Raises:
-        ReflowbenchError: If no step is small enough, as on a diverged model.
-    """
-    from torchdiffeq import odeint
-
-    nfe = 0
-
-    def field(t: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
-        nonlocal nfe
-        nfe += 1
-        return velocity(state, t.reshape(1))
-
-    times = torch.tensor([1.0, 0.0] if backward else [0.0, 1.0], dtype=x.dtype)
-    # Without step_t it would step over the end, where no network is trained, and interpolate back.
-    options = {"step_t": times[-1:]}
-    try:
-        with torch.no_grad():
-            path = odeint(field, x, times, rtol=tolerance, atol=tolerance, method=ADAPTIVE, options=options)
-    except AssertionError as error:  # how torchdiffeq says that a step is too small or a value not finite
-        raise ReflowbenchError(
-            f"{ADAPTIVE} cannot solve the flow ({error}): the model has diverged (lower round.lr or base.lr), or "
-            f"evaluate.adaptive_tolerance = {tolerance} is too small for float32"
-        ) from None
-    return path[-1].clone(), nfe

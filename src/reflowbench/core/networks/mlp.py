@@ -23,7 +23,11 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
         """Map (n, width) and (n or 1, time_features) to (n, width)."""
-        hidden = self.first(self.norm(x)) + self.time(embedding)
+        if len(embedding) == 1:  # one time for all: a bias
+            bias = self.first.bias + self.time(embedding)[0]
+            hidden = nn.functional.linear(self.norm(x), self.first.weight, bias)
+        else:
+            hidden = self.first(self.norm(x)) + self.time(embedding)
         update: torch.Tensor = self.second(nn.functional.silu(hidden))
         return x + update
 

@@ -70,7 +70,8 @@ class Attention(nn.Module):
         n, channels, height, width = x.shape
         # (n, heads, positions, channels of a head) of queries, keys and values.
         split = self.project(self.norm(x)).reshape(n, 3, self._heads, channels // self._heads, height * width)
-        query, key, value = split.transpose(3, 4).unbind(dim=1)
+        # Contiguous, or torch attends by a slower way that keeps all weights.
+        query, key, value = split.transpose(3, 4).contiguous().unbind(dim=1)
         seen = functional.scaled_dot_product_attention(query, key, value)
         total: torch.Tensor = x + self.output(seen.transpose(2, 3).reshape(n, channels, height, width))
         return total
