@@ -7,7 +7,9 @@ PYTEST := OMP_NUM_THREADS=1 python -m pytest -n logical --dist loadfile --no-loa
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro study controls report test test-long test-gpu chaos chaos-short lint gate audit lock clean
+PEERS := .scratch/peers
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate
+.PHONY: help install repro study controls report test test-long test-gpu chaos chaos-short bench lint gate audit lock clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -29,9 +31,8 @@ $(CHECKED): params.yaml $(wildcard src/reflowbench/core/*.py src/reflowbench/cor
 # More threads gain little on 8x8 images, and would make the last digits depend on the number of cores.
 repro study controls report: export REFLOWBENCH_THREADS ?= 1
 
-repro: $(STAMP) $(CHECKED) ## reproduce the results: run what changed, then mirror it in MLflow
-	reflowbench recover
-	dvc repro
+repro: $(STAMP) $(CHECKED) ## reproduce the results on all cores: run what changed, then mirror it in MLflow
+	reflowbench launch
 	reflowbench track --best-effort
 
 study: $(STAMP) ## run the study of all variants (docs/findings.md), about an hour on 2 cores
@@ -58,6 +59,15 @@ chaos: $(STAMP) ## kill, fill disks and turn bits while the pipeline runs (docs/
 chaos-short: $(STAMP) ## one of each of these faults, a few minutes
 	python -m tests.chaos --short
 
+# The peers are no dependency of the project: they stay in a folder of their own.
+$(PEERS)/.installed: benchmarks/requirements.lock | $(STAMP)
+	rm -rf $(PEERS)
+	python -m pip install --quiet --disable-pip-version-check --no-deps --target $(PEERS) -r $<
+	@touch $@
+
+bench: $(STAMP) $(PEERS)/.installed ## measure side by side with peers (docs/performance.md), about an hour on an idle machine
+	PYTHONPATH=$(PEERS) python -m benchmarks $(ONLY)
+
 lint: $(STAMP) ## check style and types
 	ruff check src stages tests benchmarks
 	ruff format --check src stages tests benchmarks
@@ -69,10 +79,11 @@ gate: $(STAMP) ## check that the committed results come from the committed code 
 audit: $(STAMP) ## check the dependencies: exact pins, as installed, without known holes
 	python tests/audit.py
 
-lock: $(STAMP) ## resolve pyproject.toml into requirements.lock anew, keeping what still fits
+lock: $(STAMP) ## resolve pyproject.toml into the two requirements.lock anew, keeping what still fits
 	python -m pip install --quiet uv
-	uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate \
-	  --custom-compile-command "make lock" --extra dev pyproject.toml -o requirements.lock
+	$(LOCK) --custom-compile-command "make lock" --extra dev pyproject.toml -o requirements.lock
+	$(LOCK) --no-header --extra bench -c requirements.lock pyproject.toml | grep -vxFf requirements.lock \
+	  > benchmarks/requirements.lock
 
 clean: ## remove what a run makes (not .venv, not DVC's cache)
 	rm -rf runs .scratch mlflow.db mlflow.db-* mlartifacts .pytest_cache .mypy_cache .ruff_cache

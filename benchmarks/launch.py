@@ -8,53 +8,21 @@ threads. The times include what either costs: clones, starts of DVC, bringing st
 """
 
 import argparse
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import yaml
 
+from benchmarks.clones import cold, timed
 from reflowbench.core.distributed import cores
-
-ROOT = Path(__file__).parent.parent
-
-
-def timed(folder: Path, threads: int, *command: str) -> float:
-    """Seconds of a command in a clone, with the clone's code."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "DVC_"))}
-    environment |= {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(folder / "src"),
-        "REFLOWBENCH_THREADS": str(threads),
-        "REFLOWBENCH_LIVE": "off",
-    }
-    started = time.perf_counter()
-    with (folder.parent / f"{folder.name}.log").open("ab") as log:
-        result = subprocess.run(command, cwd=folder, env=environment, stdout=log, stderr=log, check=False)
-    if result.returncode:
-        sys.exit(f"{' '.join(command)} failed: {log.name}")
-    return time.perf_counter() - started
-
-
-def cold(folder: Path, profile: str | None, threads: int) -> Path:
-    """A clone that has never run anything."""
-    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
-    (folder / "dvc.lock").unlink(missing_ok=True)
-    if profile:
-        timed(folder, threads, "reflowbench", "profile", profile)
-    else:
-        shutil.copy(ROOT / "params.yaml", folder)
-    return folder
 
 
 def main(args: argparse.Namespace) -> None:
     """Run both and print a row each."""
     base = Path(tempfile.mkdtemp(prefix="launch-", dir=args.folder))
-    serial, launched = (cold(base / name, args.profile, args.threads) for name in ("serial", "launched"))
+    serial, launched = (cold(base / name, args.profile) for name in ("serial", "launched"))
     options = ["--workers", str(args.workers), "--threads", str(args.threads)]
     tasks = timed(launched, args.threads, "reflowbench", "launch", *options, "--no-finish")
     finish = timed(launched, args.threads, "dvc", "repro")

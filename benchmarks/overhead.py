@@ -13,8 +13,8 @@ from collections.abc import Callable
 from statistics import median
 
 import torch
-from timing import seconds
 
+from benchmarks.timing import seconds
 from reflowbench.core.config import validate
 from reflowbench.core.data.images import ImageSet
 from reflowbench.core.data.packed import PackedImages

@@ -19,9 +19,9 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from timing import seconds
 from torch import nn
 
+from benchmarks.timing import seconds
 from reflowbench.core.device import autocast, device
 from reflowbench.core.networks import registry
 from reflowbench.core.params import UNetParams

@@ -1,0 +1,78 @@
+"""python -m benchmarks [NAME ...]: run benchmarks one after the other, each in a process of its own.
+
+Results go to benchmarks/results.json, and from there to the tables of docs/performance.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.tables import PAGE, RESULTS, render
+
+NAMES = (
+    "peers.before", "peers.start", "peers.pairs", "peers.training", "peers.reflow", "peers.online", "peers.frechet",
+    "peers.evaluation", "peers.store", "levers", "parts", "scaling", "whole",
+)  # fmt: skip
+
+
+def main() -> None:
+    """Run what is named, or all; keep the results of the others."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", choices=[*NAMES, []], metavar="NAME", help=f"of {', '.join(NAMES)}")
+    parser.add_argument("--turns", type=int, default=5, help="repetitions (default: %(default)s)")
+    parser.add_argument("--one", choices=NAMES, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.one:
+        print(json.dumps(_run(args.one, args.turns)))
+        return
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    for name in args.names or NAMES:
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        command = [sys.executable, "-m", "benchmarks", "--one", name, "--turns", str(args.turns)]
+        made = subprocess.run(command, stdout=subprocess.PIPE, check=False, text=True)
+        if made.returncode:
+            sys.exit(f"{name} failed")
+        results[name] = json.loads(made.stdout.splitlines()[-1])
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+        for row in results[name]["rows"]:
+            if "ratio" in row:
+                low, middle, high = (row["ratio"][key] for key in ("min", "median", "max"))
+                print(f"{middle:8.2f} ({low:.2f} to {high:.2f})  {row['what']} | {row['peer']}  {row['facts'] or ''}")
+            else:
+                print(json.dumps(row))
+    PAGE.write_text(render(PAGE.read_text(), results))
+
+
+def _run(name: str, turns: int) -> dict[str, object]:
+    import torch
+
+    module = importlib.import_module(f"benchmarks.{name}")
+    found = [row if isinstance(row, dict) else row.written() for row in module.rows(turns)]
+    about = {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+    return {"machine": about, "rows": found}
+
+
+def _processor() -> str:
+    """Its name, and those instructions that decide how fast products in half precision are."""
+    file = Path("/proc/cpuinfo")
+    lines = dict(line.split(":", 1) for line in file.read_text().splitlines() if ":" in line) if file.exists() else {}
+    facts = {key.strip(): value.strip() for key, value in lines.items()}
+    flags = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in facts.get("flags", "").split()]
+    return f"{facts.get('model name', platform.processor())} ({', '.join(flags) or 'no vector instructions known'})"
+
+
+if __name__ == "__main__":
+    main()

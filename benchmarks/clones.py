@@ -1,0 +1,41 @@
+"""Clones of the last commit that have never run anything, and commands in them."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+_OURS = ("MLFLOW_", "DVC_", "REFLOWBENCH_", "OMP_NUM", "MKL_NUM", "OPENBLAS_NUM")
+"""Variables that would change what runs there."""
+
+
+def timed(folder: Path, threads: int | None, *command: str) -> float:
+    """Seconds of a command in a clone, with the clone's code; without `threads` each stage takes all cores."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+    environment |= {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(folder / "src"),
+        "REFLOWBENCH_LIVE": "off",
+    }
+    environment |= {"REFLOWBENCH_THREADS": str(threads)} if threads else {}
+    started = time.perf_counter()
+    with (folder.parent / f"{folder.name}.log").open("ab") as log:
+        result = subprocess.run(command, cwd=folder, env=environment, stdout=log, stderr=log, check=False)
+    if result.returncode:
+        sys.exit(f"{' '.join(command)} failed: {log.name}")
+    return time.perf_counter() - started
+
+
+def cold(folder: Path, profile: str | None = None) -> Path:
+    """A clone that has never run anything."""
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
+    for lock in (folder / "dvc.lock", folder / "controls/dvc.lock"):
+        lock.unlink(missing_ok=True)
+    if profile:
+        timed(folder, None, "reflowbench", "profile", profile)
+    else:
+        shutil.copy(ROOT / "params.yaml", folder)
+    return folder

@@ -1,0 +1,58 @@
+"""Stages of the default pipeline, against those of an earlier commit of this project in turn, each with one thread."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from benchmarks.clones import ROOT
+from benchmarks.peers.turns import Comparison, in_turn
+
+BEFORE = "b840ecf"
+"""The last commit before performance was looked at."""
+DATA = "--data data/train.safetensors"
+ROUND = f"--seed 0 --round 1 {DATA} --start base --plots made/p"
+STAGES = {
+    "generate_pairs": "--seed 0 --round 1 --model base --out made/synthetic",
+    "rca_regenerate": f"--seed 0 --round 1 --model base {DATA} --out made/inverted",
+    "train_round reflow": f"{ROUND} --synthetic synthetic --out made/reflow",
+    "train_round ocar": f"{ROUND} --out made/ocar",
+    "evaluate": f"--seed 0 {DATA} --heldout data/heldout.safetensors --features classifier.safetensors --model base "
+    "--out made/evaluation",
+    "train_base": f"--seed 0 --coupling independent {DATA} --plots made/p --out made/base",
+}
+FIRST = {
+    "prepare_data": "--out data/train.safetensors --heldout data/heldout.safetensors",
+    "train_features": f"{DATA} --heldout data/heldout.safetensors --out classifier.safetensors",
+    "train_base": f"--seed 0 --coupling independent {DATA} --out base",
+    "generate_pairs": "--seed 0 --round 1 --model base --out synthetic",
+}
+
+
+def rows(turns: int) -> Iterator[Comparison]:
+    """Whole processes, starts and imports included."""
+    with tempfile.TemporaryDirectory(prefix="before-") as name:
+        folders = {"peer": Path(name) / "before", "ours": Path(name) / "now"}
+        for side, folder in folders.items():
+            subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
+            subprocess.run(["git", "checkout", "--quiet", BEFORE if side == "peer" else "HEAD"], cwd=folder, check=True)
+            (folder / "data").mkdir(exist_ok=True)
+            for stage, arguments in FIRST.items():
+                _run(folder, stage, arguments)
+        for stage, arguments in STAGES.items():
+            work = {side: partial(_run, folder, stage, arguments) for side, folder in folders.items()}
+            taken = in_turn(work, min(turns, 3), warm=0)
+            yield Comparison(f"stage `{stage}`", f"the same at {BEFORE}", taken["ours"], taken["peer"])
+
+
+def _run(folder: Path, stage: str, arguments: str) -> None:
+    script, *method = stage.split()
+    own = {"PYTHONPATH": os.pathsep.join([str(folder / "src"), str(ROOT / ".scratch/peers")])}
+    own |= {"REFLOWBENCH_THREADS": "1", "REFLOWBENCH_LIVE": "off"}
+    command = [sys.executable, "-m", f"stages.{script}", *(["--method", *method] if method else []), *arguments.split()]
+    subprocess.run(command, cwd=folder, env=os.environ | own, capture_output=True, check=True)

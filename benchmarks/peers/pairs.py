@@ -1,0 +1,92 @@
+"""Making pairs and inverting images, against torchdiffeq's Euler on torchcfm's network or on ours."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import torch
+from torchdiffeq import odeint
+
+from benchmarks.peers.networks import Call, default, digits, papers, torchcfms
+from benchmarks.peers.turns import Comparison, in_turn
+from reflowbench.core.device import Field
+from reflowbench.core.flow.schemes import Precision
+from reflowbench.core.flow.solvers import solve
+from reflowbench.core.params import PairsParams
+from reflowbench.pairs.generate import inverted_pairs, synthetic_pairs
+
+PRECISIONS: tuple[Precision, ...] = ("float32", "bf16")
+BATCH = 1024
+"""Images that torchcfm's sampling script makes at a time."""
+
+
+def euler(network: Call, x: torch.Tensor, steps: int, backward: bool = False) -> torch.Tensor:
+    """The peer's way: a grid of times, one time for each row of the batch, the whole path kept."""
+    times = torch.linspace(1.0, 0.0, steps + 1) if backward else torch.linspace(0.0, 1.0, steps + 1)
+    with torch.no_grad():
+        return odeint(lambda t, state: network(state, t.expand(len(state))), x, times, method="euler")[-1]
+
+
+def noise_ratio(made: torch.Tensor, exact: torch.Tensor) -> float:
+    """PSNR in decibels of images in [-1, 1]."""
+    return 10 * math.log10(4 / (made.clamp(-1, 1) - exact.clamp(-1, 1)).square().mean().item())
+
+
+def rows(turns: int) -> Iterator[Comparison]:
+    """Both networks, both ways."""
+    yield from _default(turns)
+    yield from _papers(turns)
+
+
+def _default(turns: int) -> Iterator[Comparison]:
+    network, (data, _), n, steps = default(), digits(), 3072, 12
+    images = data.images[torch.arange(n) % len(data)]
+
+    def theirs(backward: bool) -> torch.Tensor:
+        start = images if backward else torch.randn(n, data.dim)
+        return torch.cat([euler(network, part, steps, backward) for part in start.split(BATCH)])
+
+    def ours(backward: bool, precision: Precision) -> torch.Tensor:
+        params = PairsParams(n=n, solver="euler", steps=steps, precision=precision)
+        if backward:
+            return torch.cat(list(inverted_pairs(network, images, params, 0, 1)[1](0)))
+        return torch.cat(list(synthetic_pairs(network, params, 0, 1, data.dim)[1](0)))
+
+    what = f"{n} {{}}, default network, {steps} Euler steps"
+    yield from _rows(theirs, ours, what, "torchdiffeq's Euler on the same network, float32", turns)
+
+
+def _papers(turns: int) -> Iterator[Comparison]:
+    ours_, theirs_, n, steps = papers().eval(), torchcfms().eval(), 16, 3
+    x = torch.randn(n, 3 * 32 * 32, generator=torch.Generator().manual_seed(0))
+
+    def theirs(backward: bool) -> torch.Tensor:
+        return euler(lambda x, t: theirs_(t, x), x.reshape(n, 3, 32, 32), steps, backward)
+
+    def ours(backward: bool, precision: Precision) -> torch.Tensor:
+        return solve(Field(ours_, precision), x, "euler", steps, backward=backward)
+
+    what = f"{n} {{}}, the paper's U-Net, {steps} Euler steps"
+    yield from _rows(theirs, ours, what, "torchdiffeq's Euler on torchcfm's U-Net, float32", turns)
+
+
+def _rows(
+    theirs: Callable[[bool], torch.Tensor],
+    ours: Callable[[bool, Precision], torch.Tensor],
+    what: str,
+    peer: str,
+    turns: int,
+) -> Iterator[Comparison]:
+    for backward in (False, True):
+        work = {"peer": partial(theirs, backward)} | {p: partial(ours, backward, p) for p in PRECISIONS}
+        taken, exact = in_turn(work, turns), ours(backward, "float32")
+        for precision in PRECISIONS:
+            facts = {}
+            if precision != "float32" and not backward:
+                facts["PSNR, dB"] = noise_ratio(ours(False, precision), exact)
+            elif precision != "float32":
+                facts["relative difference"] = ((ours(True, precision) - exact).norm() / exact.norm()).item()
+            name = what.format("inversions" if backward else "pairs")
+            yield Comparison(f"{name}, {precision}", peer, taken[precision], taken["peer"], facts)

@@ -1,0 +1,122 @@
+"""Training steps, against a loop of torchcfm's matcher and torch's optimizer as its CIFAR-10 script has it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import nn
+from torchcfm.conditional_flow_matching import ConditionalFlowMatcher
+
+from benchmarks.peers.networks import PIXELS, Call, digits, fresh, papers, params, torchcfms
+from benchmarks.peers.turns import Comparison, in_turn
+from reflowbench.core.data.images import ImageSet
+from reflowbench.core.data.packed import PackedImages
+from reflowbench.core.flow.schemes import Precision
+from reflowbench.core.params import OptimParams
+from reflowbench.couplings.shared.base import Inputs
+from reflowbench.couplings.shared.independent import Independent
+from reflowbench.training.loop import Trainer
+
+PRECISIONS: tuple[Precision, ...] = ("float32", "bf16")
+SEEDS, STEPS, CHUNK = (0, 1, 2), 600, 50
+
+
+class Script:
+    """The peer's loop: zero the gradients, match, clip, Adam, schedule, average all tensors of the state one by one."""
+
+    def __init__(self, network: nn.Module, call: Call, images: torch.Tensor, optim: OptimParams) -> None:
+        self.network, self._call, self._images, self._params = network.train(), call, images, optim
+        self._average = copy.deepcopy(network)
+        self._optimizer = torch.optim.Adam(network.parameters(), lr=optim.lr)
+        self._schedule = torch.optim.lr_scheduler.LambdaLR(
+            self._optimizer, lambda step: min(step, optim.warmup) / max(1, optim.warmup)
+        )
+        self._matcher = ConditionalFlowMatcher(sigma=0.0)
+        self.losses: list[float] = []
+
+    def steps(self, count: int) -> None:
+        """Take so many."""
+        for _ in range(count):
+            self._optimizer.zero_grad()
+            x1 = self._images[torch.randint(len(self._images), (self._params.batch,))]
+            t, x, u = self._matcher.sample_location_and_conditional_flow(torch.randn_like(x1), x1)
+            loss = (self._call(x, t) - u).square().mean()
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.network.parameters(), self._params.clip)
+            self._optimizer.step()
+            self._schedule.step()
+            with torch.no_grad():
+                for average, value in zip(
+                    self._average.state_dict().values(), self.network.state_dict().values(), strict=True
+                ):
+                    average.copy_(average * self._params.ema + value * (1 - self._params.ema))
+            self.losses.append(loss.item())
+
+
+def rows(turns: int) -> Iterator[Comparison]:
+    """The default network, trained to the end with three seeds; the paper's, for some steps."""
+    yield from _default()
+    yield from _papers(turns)
+
+
+def trainer_of(
+    network: nn.Module, data: ImageSet, optim: OptimParams, seed: int
+) -> tuple[Trainer, Callable[[int], None]]:
+    """Our training, and what takes so many of its steps."""
+    coupling = Independent(Inputs(seed, 0, optim.batch, optim.steps, data), False)
+    trainer = Trainer(network, coupling, optim, seed, 0, path="base")
+    run = iter(trainer)
+
+    def steps(count: int) -> None:
+        for _ in range(count):
+            next(run)
+
+    return trainer, steps
+
+
+def _default() -> Iterator[Comparison]:
+    (data, _), base = digits(), params().base
+    optim = base.model_copy(update={"steps": STEPS + CHUNK, "schedule": "constant"})
+    taken: dict[str, list[float]] = {}
+    losses: dict[str, list[float]] = {}
+    for seed in SEEDS:
+        torch.manual_seed(seed)
+        script = fresh(seed)
+        peer = Script(script, script, data.images[torch.arange(len(data))], optim)
+        own = {
+            precision: trainer_of(fresh(seed), data, optim.model_copy(update={"precision": precision}), seed)
+            for precision in PRECISIONS
+        }
+        work = {"peer": lambda peer=peer: peer.steps(CHUNK)}
+        work |= {precision: lambda steps=steps: steps(CHUNK) for precision, (_, steps) in own.items()}
+        for name, spent in in_turn(work, STEPS // CHUNK).items():
+            taken.setdefault(name, []).extend(spent)
+        ends = {"peer": peer.losses} | {name: [step.loss for step in run.steps] for name, (run, _) in own.items()}
+        for name, values in ends.items():
+            losses.setdefault(name, []).append(sum(values[-100:]) / 100)
+    for precision in PRECISIONS:
+        facts = {"final loss, by seed": _listed(losses[precision]), "the peer's": _listed(losses["peer"])}
+        what = f"{CHUNK} steps of {optim.batch}, default network, {precision}"
+        yield Comparison(what, "torchcfm's matcher, torch's Adam, float32", taken[precision], taken["peer"], facts)
+
+
+def _listed(values: list[float]) -> str:
+    return ", ".join(f"{value:.4f}" for value in values)
+
+
+def _papers(turns: int) -> Iterator[Comparison]:
+    levels = torch.randint(0, 256, (256, 3 * 32 * 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    data = ImageSet(PackedImages(levels, 256), torch.zeros(256, dtype=torch.long), PIXELS, 256, False)
+    optim = params().base.model_copy(update={"batch": 8, "lr": 2e-4, "steps": 2 * (turns + 2), "ema": 0.9999})
+    theirs = torchcfms()
+    peer = Script(theirs, lambda x, t: theirs(t, x), data.images[torch.arange(256)].reshape(-1, *PIXELS), optim)
+    work: dict[str, Callable[[], object]] = {"peer": lambda: peer.steps(2)}
+    for precision in PRECISIONS:
+        _, steps = trainer_of(papers(), data, optim.model_copy(update={"precision": precision}), 0)
+        work[precision] = lambda steps=steps: steps(2)
+    taken = in_turn(work, turns)
+    for precision in PRECISIONS:
+        what = f"2 steps of {optim.batch}, the paper's U-Net, {precision}"
+        yield Comparison(what, "the same loop, torchcfm's U-Net, float32", taken[precision], taken["peer"])
