@@ -110,6 +110,12 @@ def _whole(rows: Sequence[Row]) -> list[str]:
             for row in parts
         ],
     )
+    table += [
+        f"\nOf the last, {row['finish']:.0f} s are the `dvc repro` that gathers; entries of dvc.lock that differ from those above: "
+        f"{row['differing']}."
+        for row in parts
+        if "finish" in row
+    ]
     table += ["", *_table(
         ("script", "part", "runs", "seconds", "of which starts"),
         [(r["script"], r["part"], str(r["stages"]), f"{r['seconds']:.0f}", f"{r['starts']:.0f}") for r in scripts],

@@ -1,7 +1,8 @@
 """Where the time of `dvc repro` goes: a cold run of the default pipeline in a clone, and one with nothing to do.
 
 What a stage takes is from its sidecar, its start from a run of the same script with `--help`; what is left of the wall
-time is DVC's: reading the DAG, hashing, the lock, the cache. Takes 20 minutes on two cores.
+time is DVC's: reading the DAG, hashing, the lock, the cache. Then the same by `reflowbench launch` in another clone.
+Takes 35 minutes on two cores.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
+import yaml
+
 from benchmarks.clones import cold, timed
+from reflowbench.core.distributed import cores
 
 PARTS = {"method grid": ("report",), "theory": ("theory_report",), "controls": ("controls/dvc.yaml",)}
 THREADS = 1
@@ -62,6 +66,14 @@ def rows(turns: int) -> Iterator[dict[str, object]]:
     nothing = [timed(clone, THREADS, "dvc", "repro") for _ in range(3)]
     yield {"part": "nothing to do", "stages": 0, "wall": median(nothing)}
     yield from _growth(clone)
+    launched = cold(base / "launched")
+    options = ["--workers", str(cores()), "--threads", str(THREADS)]
+    tasks = timed(launched, THREADS, "reflowbench", "launch", *options, "--no-finish")
+    finish = timed(launched, THREADS, "dvc", "repro")
+    made, wanted = (yaml.safe_load((folder / "dvc.lock").read_text())["stages"] for folder in (launched, clone))
+    differing = sum(wanted[name] != made.get(name) for name in wanted)
+    part = f"method grid and theory by `reflowbench launch`, {cores()} workers"
+    yield {"part": part, "stages": len(wanted), "wall": tasks + finish, "finish": finish, "differing": differing}
     shutil.rmtree(base)
 
 
