@@ -1,7 +1,7 @@
 """One stage after the other against chains side by side: wall time of both, and whether all outputs are the same.
 
-    python benchmarks/launch.py                   # params.yaml as it is, all cores, one thread each
-    python benchmarks/launch.py --profile tiny --workers 2
+    python -m benchmarks.launch                   # params.yaml as it is, all cores, one thread each
+    python -m benchmarks.launch --profile tiny --workers 2
 
 Each runs in a clone of the last commit with an empty cache, `dvc repro` and `reflowbench launch`, at the same number of
 threads. The times include what either costs: clones, starts of DVC, bringing stages back from the cache.

@@ -16,8 +16,7 @@ import yaml
 from torch import nn
 from torch.nn import functional
 
-from benchmarks.peers.networks import PAPERS, PIXELS, digits, fresh, papers, params
-from benchmarks.peers.training import trainer_of
+from benchmarks.peers.networks import PAPERS, PIXELS, digits, fresh, papers, params, trainer_of
 from benchmarks.peers.turns import Comparison, in_turn
 from reflowbench.core.networks import registry
 from reflowbench.core.networks.unet import Attention

@@ -1,7 +1,7 @@
 """What training and pair generation take beyond the network's own passes, at the paper's scale on this machine.
 
-    python benchmarks/overhead.py                     # the profile cifar10
-    python benchmarks/overhead.py --profile mnist --steps 50
+    python -m benchmarks.overhead                     # the profile cifar10
+    python -m benchmarks.overhead --profile mnist --steps 50
 
 In turn: bare forward and backward passes on a batch that stays where it is, and the pipeline's training steps with all
 that belongs to them (draws on the CPU, moved to the device; clipping, optimizer, average, checks); bare forward passes,

@@ -1,7 +1,7 @@
 """What stored pairs of the paper's scale take: bytes on the disk, and memory while batches are drawn from them.
 
-    python benchmarks/pairs_scale.py                     # 500,000 pairs of 32x32 in colour: 3.1 GB of free disk
-    python benchmarks/pairs_scale.py --pairs 20000       # seconds
+    python -m benchmarks.pairs_scale                     # 500,000 pairs of 32x32 in colour: 3.1 GB of free disk
+    python -m benchmarks.pairs_scale --pairs 20000       # seconds
 
 The values are made up (one block, over and over), the store is the pipeline's own. Batches are drawn as Reflow draws
 them, noise recomputed. Each storage is read in a process of its own.

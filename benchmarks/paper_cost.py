@@ -1,6 +1,6 @@
 """What the paper's experiments cost, per stage, and how that grows: the tables of docs/scale.md.
 
-    python benchmarks/paper_cost.py [--training 6.43e13] [--sampling 6.94e13]
+    python -m benchmarks.paper_cost [--training 6.43e13] [--sampling 6.94e13]
 
 Counted by `reflowbench cost`'s planner from the profiles cifar10 and celebahq-latent; no data and no GPU is needed. The
 hours rest on two throughputs, in FLOPs a second: by default those that `reflowbench cost --profile cifar10 --measure`

@@ -9,8 +9,7 @@ from statistics import median
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from benchmarks.peers.networks import digits, fresh, params
-from benchmarks.peers.training import trainer_of
+from benchmarks.peers.networks import digits, fresh, params, trainer_of
 from benchmarks.peers.turns import in_turn
 from reflowbench.core.flow.times import draw_times
 from reflowbench.core.optimizer import Adam

@@ -1,6 +1,6 @@
 """What saving costs a stage: its share of a real training's time, seconds of a save, and torch.save beside it.
 
-    python benchmarks/resume.py [--minutes 3]
+    python -m benchmarks.resume [--minutes 3]
 
 Trains the default profile's network with saves at the default interval, counting the seconds in which saving is at
 work, from gathering the state to the file on the disk. Then a save by itself, for that network and for one of the

@@ -59,8 +59,7 @@ def pairs(n: int) -> Callable[[], object]:
 
 def batch(n: int) -> Callable[[], object]:
     """Training steps of the default network with a batch of this size."""
-    from benchmarks.peers.networks import digits, fresh, params
-    from benchmarks.peers.training import trainer_of
+    from benchmarks.peers.networks import digits, fresh, params, trainer_of
 
     _, steps = trainer_of(fresh(0), digits()[0], params().base.model_copy(update={"batch": n, "steps": 1000}), 0)
     return lambda: steps(20)

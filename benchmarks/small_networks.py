@@ -1,7 +1,7 @@
 """Which network for 28x28 images on a CPU: the same minutes of training for each, and how good the base model is.
 
-    python benchmarks/small_networks.py                     # about 4 minutes for each network on 2 cores
-    python benchmarks/small_networks.py --minutes 10 unet16/2
+    python -m benchmarks.small_networks                     # about 4 minutes for each network on 2 cores
+    python -m benchmarks.small_networks --minutes 10 unet16/2
 
 All train with the base parameters of the profile mnist but for the number of steps, which fills the minutes; an MLP
 has a batch of 256 and a learning rate of 0.001. No rate is the best that there is for its network. Distances are those

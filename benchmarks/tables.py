@@ -111,8 +111,8 @@ def _whole(rows: Sequence[Row]) -> list[str]:
         ],
     )
     table += [
-        f"\nOf the last, {row['finish']:.0f} s are the `dvc repro` that gathers; entries of dvc.lock that differ from those above: "
-        f"{row['differing']}."
+        f"\nOf the last, {row['finish']:.0f} s are the `dvc repro` that gathers. Entries of dvc.lock that differ from "
+        f"those of `dvc repro` alone: {row['differing']}."
         for row in parts
         if "finish" in row
     ]

@@ -2,7 +2,7 @@
 
     python -m pip install --no-deps --target FOLDER diffusers huggingface_hub regex httpx httpcore h11 anyio sniffio
     python -m pip install --no-deps --target FOLDER torchcfm
-    python benchmarks/unet.py --peers FOLDER
+    python -m benchmarks.unet --peers FOLDER
 
 Both are configured as for CIFAR-10 in the papers that use them. A training step is a forward and a backward pass with
 dropout, without the optimizer. Only torchcfm's network is imported, not its package, which wants POT and torchdyn.

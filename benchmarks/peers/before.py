@@ -24,7 +24,6 @@ STAGES = {
     "train_round ocar": f"{ROUND} --out made/ocar",
     "evaluate": f"--seed 0 {DATA} --heldout data/heldout.safetensors --features classifier.safetensors --model base "
     "--out made/evaluation",
-    "train_base": f"--seed 0 --coupling independent {DATA} --plots made/p --out made/base",
 }
 FIRST = {
     "prepare_data": "--out data/train.safetensors --heldout data/heldout.safetensors",

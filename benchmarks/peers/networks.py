@@ -12,7 +12,7 @@ from torch import nn
 from reflowbench.core.config import validate
 from reflowbench.core.data.images import ImageSet
 from reflowbench.core.networks import registry
-from reflowbench.core.params import Params, UNetParams
+from reflowbench.core.params import OptimParams, Params, UNetParams
 from reflowbench.couplings.shared.base import Inputs
 from reflowbench.couplings.shared.independent import Independent
 from reflowbench.metrics.features.classifier import Classifier, ClassifierTraining
@@ -82,3 +82,18 @@ def classifier() -> Classifier:
     for _ in training:
         pass
     return training.network.eval()
+
+
+def trainer_of(
+    network: nn.Module, data: ImageSet, optim: OptimParams, seed: int
+) -> tuple[Trainer, Callable[[int], None]]:
+    """Our training, and what takes so many of its steps."""
+    coupling = Independent(Inputs(seed, 0, optim.batch, optim.steps, data), False)
+    trainer = Trainer(network, coupling, optim, seed, 0, path="base")
+    run = iter(trainer)
+
+    def steps(count: int) -> None:
+        for _ in range(count):
+            next(run)
+
+    return trainer, steps

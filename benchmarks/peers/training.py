@@ -9,15 +9,12 @@ import torch
 from torch import nn
 from torchcfm.conditional_flow_matching import ConditionalFlowMatcher
 
-from benchmarks.peers.networks import PIXELS, Call, digits, fresh, papers, params, torchcfms
+from benchmarks.peers.networks import PIXELS, Call, digits, fresh, papers, params, torchcfms, trainer_of
 from benchmarks.peers.turns import Comparison, in_turn
 from reflowbench.core.data.images import ImageSet
 from reflowbench.core.data.packed import PackedImages
 from reflowbench.core.flow.schemes import Precision
 from reflowbench.core.params import OptimParams
-from reflowbench.couplings.shared.base import Inputs
-from reflowbench.couplings.shared.independent import Independent
-from reflowbench.training.loop import Trainer
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "bf16")
 SEEDS, STEPS, CHUNK = (0, 1, 2), 600, 50
@@ -59,21 +56,6 @@ def rows(turns: int) -> Iterator[Comparison]:
     """The default network, trained to the end with three seeds; the paper's, for some steps."""
     yield from _default()
     yield from _papers(turns)
-
-
-def trainer_of(
-    network: nn.Module, data: ImageSet, optim: OptimParams, seed: int
-) -> tuple[Trainer, Callable[[int], None]]:
-    """Our training, and what takes so many of its steps."""
-    coupling = Independent(Inputs(seed, 0, optim.batch, optim.steps, data), False)
-    trainer = Trainer(network, coupling, optim, seed, 0, path="base")
-    run = iter(trainer)
-
-    def steps(count: int) -> None:
-        for _ in range(count):
-            next(run)
-
-    return trainer, steps
 
 
 def _default() -> Iterator[Comparison]:
