@@ -16,12 +16,12 @@ Row = Mapping[str, Any]
 
 
 def render(page: str, results: Mapping[str, Any]) -> str:
-    """The page with each table `<!-- NAME --> ... <!-- end -->` as the results have it; others stay as they are."""
+    """The page with each table `<!-- NAME --> ... <!-- end -->` as the results have it."""
 
     def table(place: re.Match[str]) -> str:
         found = results.get(place["name"])
         if found is None:
-            return place[0]
+            return f"{place[1]}Not measured yet: `make bench ONLY={place['name']}`.\n{place[3]}"
         text = "\n".join(_TABLES.get(place["name"], _comparisons)(found["rows"]))
         return f"{place[1]}{text}\n\n{_machine(found['machine'])}\n{place[3]}"
 
