@@ -28,6 +28,10 @@ BATCH = 16
 Work = Callable[[], object]
 
 
+class _Loader(yaml.CSafeLoader):
+    """libyaml's."""
+
+
 def rows(turns: int) -> Iterator[Comparison]:
     """A row for each; the ratio is the time without the lever over that with it."""
     for what, (lever, without) in _levers().items():
@@ -163,7 +167,7 @@ def _ruamel() -> None:
 
 
 def _libyaml() -> None:
-    values = yaml.load(LOCK.read_text(), Loader=yaml.CSafeLoader)
+    values = yaml.load(LOCK.read_text(), Loader=_Loader)
     _lock().write_text(yaml.dump(values, Dumper=yaml.CSafeDumper, sort_keys=False))
 
 

@@ -116,6 +116,8 @@ def _first_step(slope: _Slope, x: torch.Tensor, first: torch.Tensor, tolerance: 
     size, change = (_size(value, x, tolerance=tolerance) for value in (x, first))
     guess = 1e-6 if size < 1e-5 or change < 1e-5 else 0.01 * size / change
     guess = min(guess, 1.0)
+    if not guess > 0:  # the slopes are infinite, or not a number
+        return guess
     bend = _size(slope(guess, x + guess * first) - first, x, tolerance=tolerance) / guess
     largest = max(change, bend)
     step = max(1e-6, guess * 1e-3) if largest <= 1e-15 else (0.01 / largest) ** _POWER
