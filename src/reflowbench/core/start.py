@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import sys
 
 from reflowbench.core.errors import ReflowbenchError
 
@@ -34,7 +35,12 @@ def threads() -> int | None:
 
 
 def begin() -> None:
-    """Fix the threads of libraries that are not loaded yet, and leave garbage alone until `imported`."""
+    """Fix the threads of libraries that are not loaded yet, and leave garbage alone until `imported`.
+
+    Only in `python -m stages.NAME`, which is about to import NAME: any other process that imports it is no stage.
+    """
+    if sys.argv[0] != "-m":
+        return
     try:
         count = threads()
     except ReflowbenchError:
