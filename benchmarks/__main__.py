@@ -41,13 +41,13 @@ def main() -> None:
             sys.exit(f"{name} failed")
         results[name] = json.loads(made.stdout.splitlines()[-1])
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+        PAGE.write_text(render(PAGE.read_text(), results))
         for row in results[name]["rows"]:
             if "ratio" in row:
                 low, middle, high = (row["ratio"][key] for key in ("min", "median", "max"))
                 print(f"{middle:8.2f} ({low:.2f} to {high:.2f})  {row['what']} | {row['peer']}  {row['facts'] or ''}")
             else:
                 print(json.dumps(row))
-    PAGE.write_text(render(PAGE.read_text(), results))
 
 
 def _run(name: str, turns: int) -> dict[str, object]:

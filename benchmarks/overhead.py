@@ -9,12 +9,11 @@ and a block of the pipeline's pairs. Images are random, as large and as many as 
 """
 
 import argparse
-from collections.abc import Callable
 from statistics import median
 
 import torch
 
-from benchmarks.timing import seconds
+from benchmarks.peers.turns import in_turn
 from reflowbench.core.config import validate
 from reflowbench.core.data.images import ImageSet
 from reflowbench.core.data.packed import PackedImages
@@ -33,14 +32,8 @@ from reflowbench.training.loop import Trainer
 SHAPES = {"cifar10": (3, 32, 32), "mnist": (1, 28, 28), "fashion": (1, 28, 28)}
 
 
-def in_turn(bare: Callable[[], object], ours: Callable[[], object], turns: int) -> tuple[float, float]:
-    """Medians of both; the first turn warms up and is not counted."""
-    taken = [(seconds(bare), seconds(ours)) for _ in range(turns + 1)][1:]
-    return median(a for a, _ in taken), median(b for _, b in taken)
-
-
-def training(params: Params, data: ImageSet, turns: int, steps: int) -> tuple[float, float]:
-    """Seconds of so many steps."""
+def training(params: Params, data: ImageSet, turns: int, steps: int) -> dict[str, list[float]]:
+    """Seconds of so many steps, in each turn."""
     where, base = device(), params.base.model_copy(update={"steps": steps * (turns + 1)})
     network = registry.build(params.network, data.shape, 0).to(where).train()
     x, t = torch.randn(base.batch, data.dim, device=where), torch.rand(base.batch, device=where)
@@ -55,11 +48,11 @@ def training(params: Params, data: ImageSet, turns: int, steps: int) -> tuple[fl
     other = registry.build(params.network, data.shape, 0).to(where)
     coupling = Independent(Inputs(0, 0, base.batch, base.steps, data), base.flip)
     run = iter(Trainer(other, coupling, base, 0, 0, path="base"))
-    return in_turn(bare, lambda: [next(run) for _ in range(steps)], turns)
+    return in_turn({"bare": bare, "ours": lambda: [next(run) for _ in range(steps)]}, turns)
 
 
-def pairs(params: Params, data: ImageSet, turns: int) -> tuple[float, float]:
-    """Seconds of a block."""
+def pairs(params: Params, data: ImageSet, turns: int) -> dict[str, list[float]]:
+    """Seconds of a block, in each turn."""
     where, few = device(), params.pairs.model_copy(update={"n": BLOCK})
     network = registry.build(params.network, data.shape, 0).to(where).eval()
     x, t = torch.randn(BLOCK, data.dim, device=where), torch.rand(BLOCK, device=where)
@@ -69,7 +62,7 @@ def pairs(params: Params, data: ImageSet, turns: int) -> tuple[float, float]:
             for _ in range(few.steps * NFE_PER_STEP[few.solver]):
                 network(x, t)
 
-    return in_turn(bare, lambda: list(synthetic_pairs(network, few, 0, 1, data.dim)[1](0)), turns)
+    return in_turn({"bare": bare, "ours": lambda: list(synthetic_pairs(network, few, 0, 1, data.dim)[1](0))}, turns)
 
 
 def main(args: argparse.Namespace) -> None:
@@ -82,12 +75,13 @@ def main(args: argparse.Namespace) -> None:
     name = torch.cuda.get_device_name() if device().type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     print(f"{args.profile} on {name}, torch {torch.__version__}\n")
     print("| | passes alone, s | the pipeline, s | ratio |\n| --- | --: | --: | --: |")
-    for what, (bare, ours) in {
+    for what, taken in {
         f"{args.steps} training steps of {params.base.batch} images": training(params, data, args.turns, args.steps),
         f"{BLOCK} pairs at NFE {params.pairs.steps * NFE_PER_STEP[params.pairs.solver]}": pairs(
             params, data, args.turns
         ),
     }.items():
+        bare, ours = (median(taken[name]) for name in ("bare", "ours"))
         print(f"| {what} | {bare:.4g} | {ours:.4g} | {ours / bare:.2f} |")
 
 
