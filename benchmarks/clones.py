@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).parent.parent
 _OURS = ("MLFLOW_", "DVC_", "REFLOWBENCH_", "OMP_NUM", "MKL_NUM", "OPENBLAS_NUM")
 """Variables that would change what runs there."""
@@ -39,3 +41,16 @@ def cold(folder: Path, profile: str | None = None) -> Path:
     else:
         shutil.copy(ROOT / "params.yaml", folder)
     return folder
+
+
+def launched(folder: Path, workers: int, threads: int) -> tuple[float, float]:
+    """Seconds of all tasks by `reflowbench launch` in a clone, and of the `dvc repro` that gathers what they made."""
+    options = ["--workers", str(workers), "--threads", str(threads)]
+    tasks = timed(folder, threads, "reflowbench", "launch", *options, "--no-finish")
+    return tasks, timed(folder, threads, "dvc", "repro")
+
+
+def differing(first: Path, second: Path) -> tuple[list[str], int]:
+    """Stages of the second clone whose entry in dvc.lock is not that of the first one; and how many it has."""
+    one, other = (yaml.safe_load((folder / "dvc.lock").read_text())["stages"] for folder in (first, second))
+    return sorted(name for name in other if other[name] != one.get(name)), len(other)

@@ -13,33 +13,28 @@ import sys
 import tempfile
 from pathlib import Path
 
-import yaml
-
-from benchmarks.clones import cold, timed
+from benchmarks.clones import cold, differing, launched, timed
 from reflowbench.core.distributed import cores
 
 
 def main(args: argparse.Namespace) -> None:
     """Run both and print a row each."""
     base = Path(tempfile.mkdtemp(prefix="launch-", dir=args.folder))
-    serial, launched = (cold(base / name, args.profile) for name in ("serial", "launched"))
-    options = ["--workers", str(args.workers), "--threads", str(args.threads)]
-    tasks = timed(launched, args.threads, "reflowbench", "launch", *options, "--no-finish")
-    finish = timed(launched, args.threads, "dvc", "repro")
+    serial, folder = (cold(base / name, args.profile) for name in ("serial", "launched"))
+    tasks, finish = launched(folder, args.workers, args.threads)
     alone = timed(serial, args.threads, "dvc", "repro")
-    ours, theirs = (yaml.safe_load((f / "dvc.lock").read_text())["stages"] for f in (launched, serial))
-    differing = sorted(name for name in theirs if theirs[name] != ours.get(name))
-    print(f"| {len(theirs)} stages, {args.threads} threads each | seconds |\n| --- | --: |")
+    differ, count = differing(folder, serial)
+    print(f"| {count} stages, {args.threads} threads each | seconds |\n| --- | --: |")
     print(f"| `dvc repro` | {alone:.0f} |")
     print(f"| `reflowbench launch`, {args.workers} workers | {tasks + finish:.0f} |")
     print(f"| of that, the last `dvc repro` | {finish:.0f} |")
     print(f"\n{alone / (tasks + finish):.2f} times as fast; ", end="")
-    print(f"outputs that differ: {', '.join(differing)}" if differing else "every entry of dvc.lock is the same")
-    if args.keep or differing:
+    print(f"outputs that differ: {', '.join(differ)}" if differ else "every entry of dvc.lock is the same")
+    if args.keep or differ:
         print(f"both are in {base}")
     else:
         shutil.rmtree(base)
-    sys.exit(bool(differing))
+    sys.exit(bool(differ))
 
 
 if __name__ == "__main__":

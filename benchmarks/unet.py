@@ -21,21 +21,15 @@ from statistics import median
 import torch
 from torch import nn
 
+from benchmarks.peers.networks import PAPERS, PIXELS, Call, torchcfms
 from benchmarks.timing import seconds
 from reflowbench.core.device import autocast, device
 from reflowbench.core.networks import registry
-from reflowbench.core.params import UNetParams
-
-SHAPE = (3, 32, 32)
-OURS = UNetParams(
-    name="unet", channels=128, multipliers=[1, 2, 2, 2], blocks=2, attention=[16], head_channels=64, dropout=0.1
-)
-Call = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def ours(**changes: bool) -> tuple[nn.Module, Call]:
     """Ours."""
-    network = registry.build(OURS.model_copy(update=changes), SHAPE, 0)
+    network = registry.build(PAPERS.model_copy(update=changes), PIXELS, 0)
     return network, lambda x, t: network(x.flatten(1), t).reshape_as(x)
 
 
@@ -47,10 +41,7 @@ def torchcfm() -> tuple[nn.Module, Call]:
     package = types.ModuleType("torchcfm")
     package.__path__ = list(found.submodule_search_locations or [])
     sys.modules["torchcfm"] = package
-    network = importlib.import_module("torchcfm.models.unet.unet").UNetModelWrapper(
-        dim=SHAPE, num_res_blocks=2, num_channels=128, channel_mult=[1, 2, 2, 2], num_heads=4, num_head_channels=64,
-        attention_resolutions="16", dropout=0.1,
-    )  # fmt: skip
+    network = torchcfms()
     return network, lambda x, t: network(t, x)
 
 
@@ -99,7 +90,7 @@ def main(args: argparse.Namespace) -> None:
         torch.backends.cudnn.benchmark = torch.backends.cudnn.allow_tf32 = True
         for enable in ("flash", "mem_efficient", "cudnn"):
             getattr(torch.backends.cuda, f"enable_{enable}_sdp")(True)
-    x, t = torch.randn(args.batch, *SHAPE, device=where), torch.rand(args.batch, device=where)
+    x, t = torch.randn(args.batch, *PIXELS, device=where), torch.rand(args.batch, device=where)
     taken: dict[tuple[str, str], tuple[list[float], list[float]]] = {}
     for turn in range(args.turns + 1):  # the first is not counted
         for precision in args.precisions:

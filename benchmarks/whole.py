@@ -18,9 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
-import yaml
-
-from benchmarks.clones import cold, timed
+from benchmarks.clones import cold, differing, launched, timed
 from reflowbench.core.distributed import cores
 
 PARTS = {"method grid": ("report",), "theory": ("theory_report",), "controls": ("controls/dvc.yaml",)}
@@ -66,14 +64,11 @@ def rows(turns: int) -> Iterator[dict[str, object]]:
     nothing = [timed(clone, THREADS, "dvc", "repro") for _ in range(3)]
     yield {"part": "nothing to do", "stages": 0, "wall": median(nothing)}
     yield from _growth(clone)
-    launched = cold(base / "launched")
-    options = ["--workers", str(cores()), "--threads", str(THREADS)]
-    tasks = timed(launched, THREADS, "reflowbench", "launch", *options, "--no-finish")
-    finish = timed(launched, THREADS, "dvc", "repro")
-    made, wanted = (yaml.safe_load((folder / "dvc.lock").read_text())["stages"] for folder in (launched, clone))
-    differing = sum(wanted[name] != made.get(name) for name in wanted)
+    other = cold(base / "launched")
+    tasks, finish = launched(other, cores(), THREADS)
+    differ, count = differing(other, clone)
     part = f"method grid and theory by `reflowbench launch`, {cores()} workers"
-    yield {"part": part, "stages": len(wanted), "wall": tasks + finish, "finish": finish, "differing": differing}
+    yield {"part": part, "stages": count, "wall": tasks + finish, "finish": finish, "differing": len(differ)}
     shutil.rmtree(base)
 
 
