@@ -105,7 +105,7 @@ def _pass(network: nn.Module, context: Callable[[], object] | None = None, kind:
         if context is None:
             network(x, t)
         else:
-            with context():  # type: ignore[attr-defined]
+            with context():
                 network(x, t)
 
 
@@ -119,11 +119,11 @@ def _scattered(network: nn.Module, context: Callable[[], object]) -> None:
         total: torch.Tensor = x + self.output(seen.transpose(2, 3).reshape(n, channels, height, width))
         return total
 
-    kept, Attention.forward = Attention.forward, forward  # type: ignore[method-assign]
+    kept, Attention.forward = Attention.forward, forward
     try:
         _pass(network, context)
     finally:
-        Attention.forward = kept  # type: ignore[method-assign]
+        Attention.forward = kept
 
 
 def _noise(n: int, dim: int) -> None:

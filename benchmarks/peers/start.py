@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from benchmarks.peers.turns import Comparison, in_turn
@@ -24,7 +25,7 @@ def rows(turns: int) -> Iterator[Comparison]:
         for command in COMMANDS if peer == "dvc" else ("",):
             ours = [str(folder / "reflowbench"), *filter(None, [command]), "--help"]
             theirs = [str(folder / peer), "--help"]
-            taken = in_turn({"ours": lambda: _run(ours), "peer": lambda: _run(theirs)}, turns)  # noqa: B023
+            taken = in_turn({"ours": partial(_run, ours), "peer": partial(_run, theirs)}, turns)
             name = " ".join(["reflowbench", *ours[1:]])
             yield Comparison(f"`{name}`", f"`{peer} --help`", taken["ours"], taken["peer"])
 
