@@ -1,6 +1,7 @@
 """python -m benchmarks [NAME ...]: run benchmarks one after the other, each in a process of its own.
 
-Results go to benchmarks/results.json, and from there to the tables of docs/performance.md.
+Results go to benchmarks/results.json, and from there to the tables of docs/performance.md. One that fails leaves its
+last results as they are, and the exit status is 1.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ import os
 import platform
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks.clones import ROOT
 from benchmarks.tables import PAGE, RESULTS, render
+from reflowbench.core.stage import set_threads
 
 NAMES = (
     "peers.before", "peers.start", "peers.pairs", "peers.training", "peers.reflow", "peers.online", "peers.frechet",
@@ -33,12 +37,14 @@ def main() -> None:
         print(json.dumps(_run(args.one, args.turns)))
         return
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    failed = []
     for name in args.names or NAMES:
         print(f"{name} ...", file=sys.stderr, flush=True)
         command = [sys.executable, "-m", "benchmarks", "--one", name, "--turns", str(args.turns)]
         made = subprocess.run(command, stdout=subprocess.PIPE, check=False, text=True)
         if made.returncode:
-            sys.exit(f"{name} failed")
+            failed.append(name)
+            continue
         results[name] = json.loads(made.stdout.splitlines()[-1])
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
         PAGE.write_text(render(PAGE.read_text(), results))
@@ -48,12 +54,20 @@ def main() -> None:
                 print(f"{middle:8.2f} ({low:.2f} to {high:.2f})  {row['what']} | {row['peer']}  {row['facts'] or ''}")
             else:
                 print(json.dumps(row))
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
 
 
 def _run(name: str, turns: int) -> dict[str, object]:
+    set_threads()
     import torch
 
     module = importlib.import_module(f"benchmarks.{name}")
+    if hasattr(module, "THREADS"):
+        torch.set_num_threads(module.THREADS)
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, check=False, text=True
+    )
     found = [row if isinstance(row, dict) else row.written() for row in module.rows(turns)]
     about = {
         "processor": _processor(),
@@ -61,6 +75,8 @@ def _run(name: str, turns: int) -> dict[str, object]:
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "torch": torch.__version__,
+        "commit": commit.stdout.strip() or "unknown",
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
     }
     return {"machine": about, "rows": found}
 

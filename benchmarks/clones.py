@@ -14,18 +14,24 @@ _OURS = ("MLFLOW_", "DVC_", "REFLOWBENCH_", "OMP_NUM", "MKL_NUM", "OPENBLAS_NUM"
 """Variables that would change what runs there."""
 
 
-def timed(folder: Path, threads: int | None, *command: str) -> float:
-    """Seconds of a command in a clone, with the clone's code; without `threads` each stage takes all cores."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
-    environment |= {
+def environment(folder: Path, threads: int | None) -> dict[str, str]:
+    """Variables with which a clone runs its own code; without `threads` each stage takes all cores."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+    kept |= {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(folder / "src"),
         "REFLOWBENCH_LIVE": "off",
     }
-    environment |= {"REFLOWBENCH_THREADS": str(threads)} if threads else {}
+    return kept | ({"REFLOWBENCH_THREADS": str(threads)} if threads else {})
+
+
+def timed(folder: Path, threads: int | None, *command: str) -> float:
+    """Seconds of a command in a clone, in its `environment`."""
     started = time.perf_counter()
     with (folder.parent / f"{folder.name}.log").open("ab") as log:
-        result = subprocess.run(command, cwd=folder, env=environment, stdout=log, stderr=log, check=False)
+        result = subprocess.run(
+            command, cwd=folder, env=environment(folder, threads), stdout=log, stderr=log, check=False
+        )
     if result.returncode:
         sys.exit(f"{' '.join(command)} failed: {log.name}")
     return time.perf_counter() - started

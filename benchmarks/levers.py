@@ -35,7 +35,11 @@ class _Loader(yaml.CSafeLoader):
 def rows(turns: int) -> Iterator[Comparison]:
     """A row for each; the ratio is the time without the lever over that with it."""
     for what, (lever, without) in _levers().items():
-        taken = in_turn({"without": without, "lever": lever}, turns)
+        try:
+            taken = in_turn({"without": without, "lever": lever}, turns)
+        except RuntimeError as error:  # such as no compiler
+            print(f"left out: {what}: {error}", file=sys.stderr)
+            continue
         name, _, other = what.partition(" | ")
         yield Comparison(name, other, taken["lever"], taken["without"])
 
@@ -83,6 +87,10 @@ def _levers() -> dict[str, tuple[Work, Work]]:
         "the same, all at once | 256": (partial(_rows, mlp, x, 1024), partial(_rows, mlp, x, 256)),
         "float32 products in bf16 by oneDNN (`fp32_precision`) | in float32": (
             partial(_onednn, mlp, x),
+            partial(_rows, mlp, x, 256),
+        ),
+        "its matrix products alone, bf16: nothing can take less | the default network, float32": (
+            partial(_products, mlp, torch.bfloat16),
             partial(_rows, mlp, x, 256),
         ),
         "two threads in a training step of the default network | one": (
@@ -140,6 +148,17 @@ def _rows(network: nn.Module, x: torch.Tensor, at_a_time: int) -> None:
         for _ in range(20):
             for part in x.split(at_a_time):
                 network(part, t)
+
+
+def _products(network: nn.Module, kind: torch.dtype) -> None:
+    """Those of `_rows`, on zeros; without those of the time, which is one for all rows."""
+    layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, nn.Linear)}
+    weights = [layer.weight.detach().to(kind) for name, layer in layers.items() if not name.endswith("time")]
+    with torch.inference_mode():
+        for weight in weights:
+            x = torch.zeros(256, weight.shape[1], dtype=kind)
+            for _ in range(20 * 1024 // 256):
+                functional.linear(x, weight)
 
 
 def _onednn(network: nn.Module, x: torch.Tensor) -> None:

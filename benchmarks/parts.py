@@ -18,6 +18,8 @@ from reflowbench.couplings.shared.base import Inputs
 from reflowbench.training.gradient import Gradient
 
 STEPS = 20
+THREADS = 1
+"""As a stage of the default pipeline has."""
 
 
 def rows(turns: int) -> Iterator[dict[str, object]]:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import multiprocessing
 import resource
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
+from statistics import median
 
 import numpy as np
 
@@ -144,9 +146,10 @@ def rows(turns: int) -> Iterator[Growth]:
 def _measured(prepare: Callable[[int], Callable[[], object]], size: int, turns: int) -> tuple[float, int]:
     work = prepare(size)
     before = _peak()
-    taken = sorted(seconds(work) for _ in range(turns + 1))
-    return taken[len(taken) // 2], _peak() - before
+    taken = [seconds(work) for _ in range(turns + 1)]
+    return median(taken[1:]), _peak() - before
 
 
 def _peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

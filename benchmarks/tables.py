@@ -30,9 +30,13 @@ def render(page: str, results: Mapping[str, Any]) -> str:
 
 def _machine(facts: Row) -> str:
     return (
-        f"{facts['processor']}, {facts['cores']} cores, {facts['threads']} threads of torch {facts['torch']}, "
-        f"Python {facts['python']}."
+        f"{facts['processor']}, {facts['cores']} cores, torch {facts['torch']} with {_threads(facts['threads'])}, "
+        f"Python {facts['python']}; {facts['date']}, at {facts['commit']}."
     )
+
+
+def _threads(count: int) -> str:
+    return "1 thread" if count == 1 else f"{count} threads"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

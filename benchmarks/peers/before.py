@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -10,11 +9,15 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from benchmarks.clones import ROOT
+from benchmarks.clones import ROOT, environment
 from benchmarks.peers.turns import Comparison, in_turn
+from reflowbench.core.errors import ReflowbenchError
 
 BEFORE = "b840ecf"
 """The last commit before performance was looked at."""
+THREADS = 1
+PEERS = ROOT / ".scratch/peers"
+"""Where torchdiffeq is, which that commit imports."""
 DATA = "--data data/train.safetensors"
 ROUND = f"--seed 0 --round 1 {DATA} --start base --plots made/p"
 STAGES = {
@@ -35,6 +38,8 @@ FIRST = {
 
 def rows(turns: int) -> Iterator[Comparison]:
     """Whole processes, starts and imports included."""
+    if subprocess.run(["git", "cat-file", "-e", f"{BEFORE}^{{commit}}"], cwd=ROOT, check=False).returncode:
+        raise ReflowbenchError(f"commit {BEFORE} is not here: `git fetch --unshallow`, or work in a clone")
     with tempfile.TemporaryDirectory(prefix="before-") as name:
         folders = {"peer": Path(name) / "before", "ours": Path(name) / "now"}
         for side, folder in folders.items():
@@ -45,13 +50,14 @@ def rows(turns: int) -> Iterator[Comparison]:
                 _run(folder, stage, arguments)
         for stage, arguments in STAGES.items():
             work = {side: partial(_run, folder, stage, arguments) for side, folder in folders.items()}
-            taken = in_turn(work, min(turns, 3), warm=0)
+            taken = in_turn(work, min(turns, 3))
             yield Comparison(f"stage `{stage}`", f"the same at {BEFORE}", taken["ours"], taken["peer"])
 
 
 def _run(folder: Path, stage: str, arguments: str) -> None:
     script, *method = stage.split()
-    own = {"PYTHONPATH": os.pathsep.join([str(folder / "src"), str(ROOT / ".scratch/peers")])}
-    own |= {"REFLOWBENCH_THREADS": "1", "REFLOWBENCH_LIVE": "off"}
+    own = environment(folder, THREADS)
+    own["PYTHONPATH"] += f":{PEERS}"
+    own |= {"OMP_NUM_THREADS": str(THREADS), "OPENBLAS_NUM_THREADS": str(THREADS)}  # ours sets them, the other does not
     command = [sys.executable, "-m", f"stages.{script}", *(["--method", *method] if method else []), *arguments.split()]
-    subprocess.run(command, cwd=folder, env=os.environ | own, capture_output=True, check=True)
+    subprocess.run(command, cwd=folder, env=own, capture_output=True, check=True)

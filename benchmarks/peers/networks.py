@@ -21,7 +21,7 @@ from reflowbench.sources.load import load_images
 from reflowbench.training.loop import Trainer
 
 Call = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""Of images or flat states and times, one for each of them."""
+"""Of images or flat states, and times."""
 
 PIXELS = (3, 32, 32)
 PAPERS = UNetParams(
