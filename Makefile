@@ -1,4 +1,4 @@
-# Each target works on a fresh clone with Python 3.11 or newer and make: the first one makes .venv.
+# Each target works on a fresh clone with Python 3.11 or newer, git and make: the first one makes .venv.
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
