@@ -15,13 +15,13 @@ import torch
 
 from benchmarks.peers.turns import in_turn
 from reflowbench.core.config import validate
+from reflowbench.core.data.blocks import BLOCK
 from reflowbench.core.data.images import ImageSet
 from reflowbench.core.data.packed import PackedImages
 from reflowbench.core.device import autocast, device
-from reflowbench.core.flow.blocks import BLOCK
-from reflowbench.core.flow.schemes import NFE_PER_STEP
 from reflowbench.core.networks import registry
 from reflowbench.core.params import Params
+from reflowbench.core.schemes import NFE_PER_STEP
 from reflowbench.core.stage import set_threads
 from reflowbench.couplings.shared.base import Inputs
 from reflowbench.couplings.shared.independent import Independent

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import torch
 
-from reflowbench.core import resume
 from reflowbench.core.data.images import ImageSet
 from reflowbench.core.networks import registry
 from reflowbench.core.params import MLPParams, OptimParams
-from reflowbench.core.resume import Resumable, State, Workspace
+from reflowbench.core.resume import Resumable
+from reflowbench.core.workspace import State, Workspace, save_seconds
 from reflowbench.couplings.shared.base import Inputs
 from reflowbench.couplings.shared.independent import Independent
 from reflowbench.training.loop import Trainer
@@ -60,7 +60,7 @@ def share_of_a_run(folder: Path, minutes: float) -> str:
             break
     share = workspace.seconds / seconds
     return (
-        f"A training of {seconds:.0f} s with a save every {resume.save_seconds():g} s: {workspace.saves} saves took "
+        f"A training of {seconds:.0f} s with a save every {save_seconds():g} s: {workspace.saves} saves took "
         f"{workspace.seconds:.2f} s, {share:.2%} of its time."
     )
 

@@ -1,10 +1,12 @@
-"""The paper's U-Net, ours and that of two libraries in turn: parameters, a training step and sampling, on this machine.
+r"""The paper's U-Net, ours and that of two libraries in turn: parameters, a training step and sampling, here.
 
-    python -m pip install --no-deps --target .scratch/peers diffusers huggingface_hub regex httpx httpcore h11 anyio sniffio
+    python -m pip install --no-deps --target .scratch/peers \
+        diffusers huggingface_hub regex httpx httpcore h11 anyio sniffio
     python -m benchmarks.unet --peers .scratch/peers
 
-`make bench` installs torchcfm there. Both are configured as for CIFAR-10 in the papers that use them. A training step is a
-forward and a backward pass with dropout, without the optimizer. Only torchcfm's network is imported, not its package, which wants POT and torchdyn.
+`make bench` installs torchcfm there. Both are configured as for CIFAR-10 in the papers that use them. A training step
+is a forward and a backward pass with dropout, without the optimizer. Only torchcfm's network is imported, not its
+package, which wants POT and torchdyn.
 """
 
 import argparse

@@ -9,13 +9,15 @@ from reflowbench.core.config import load_group
 from reflowbench.core.data.images import ImageSet
 from reflowbench.core.data.latents import Codec
 from reflowbench.core.data.space import Space
-from reflowbench.core.device import Field, device
+from reflowbench.core.device import device
 from reflowbench.core.distributed import world
 from reflowbench.core.evaluations import METRICS_FILE, SAMPLES_FILE
+from reflowbench.core.flow.field import Field
 from reflowbench.core.networks.model import load_facts, load_model
 from reflowbench.core.params import EvaluateParams, LatentsParams
-from reflowbench.core.resume import Resumable, open_workspace
+from reflowbench.core.resume import Resumable
 from reflowbench.core.stage import drive, run_stage, set_threads
+from reflowbench.core.workspace import open_workspace
 from reflowbench.metrics.evaluate import Evaluation
 from reflowbench.metrics.features.classifier import load
 from reflowbench.metrics.features.registry import load_networks

@@ -8,8 +8,9 @@ from reflowbench.core.data.latents import open_data
 from reflowbench.core.device import device
 from reflowbench.core.networks.model import load_model
 from reflowbench.core.params import PairsParams
-from reflowbench.core.resume import Resumable, open_workspace, publish
+from reflowbench.core.resume import Resumable
 from reflowbench.core.stage import drive, run_stage, set_threads
+from reflowbench.core.workspace import open_workspace, publish
 from reflowbench.pairs.generate import inverted_pairs
 from reflowbench.pairs.store import PairWriter
 

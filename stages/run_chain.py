@@ -15,8 +15,8 @@ from reflowbench.core.params import (
     PairsParams,
     RoundParams,
 )
-from reflowbench.core.resume import open_workspace, publish
 from reflowbench.core.stage import run_stage
+from reflowbench.core.workspace import open_workspace, publish
 from reflowbench.couplings.shared import registry
 from stages import evaluate, generate_pairs, rca_regenerate, train_round
 

@@ -10,8 +10,9 @@ from reflowbench.core.distributed import world
 from reflowbench.core.networks import registry
 from reflowbench.core.networks.model import save_model
 from reflowbench.core.params import BaseParams, GuardParams, LatentsParams, MonitorParams, NetworkParams
-from reflowbench.core.resume import Resumable, open_workspace
+from reflowbench.core.resume import Resumable
 from reflowbench.core.stage import drive, run_stage, set_threads
+from reflowbench.core.workspace import open_workspace
 from reflowbench.couplings.ot import Ot, OtParams
 from reflowbench.couplings.shared.base import Coupling, Inputs
 from reflowbench.couplings.shared.independent import Independent

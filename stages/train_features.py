@@ -6,8 +6,9 @@ from pathlib import Path
 from reflowbench.core.config import load_group
 from reflowbench.core.data.images import ImageSet
 from reflowbench.core.params import FeaturesParams
-from reflowbench.core.resume import Resumable, open_workspace
+from reflowbench.core.resume import Resumable
 from reflowbench.core.stage import drive, run_stage, set_threads
+from reflowbench.core.workspace import open_workspace
 from reflowbench.metrics.features import classifier
 
 GROUPS = (FeaturesParams,)

@@ -9,8 +9,9 @@ from reflowbench.core.device import device
 from reflowbench.core.distributed import world
 from reflowbench.core.networks.model import carried, load_model, save_model
 from reflowbench.core.params import GuardParams, LatentsParams, MonitorParams, PairsParams, RoundParams
-from reflowbench.core.resume import Resumable, open_workspace
+from reflowbench.core.resume import Resumable
 from reflowbench.core.stage import drive, run_stage, set_threads
+from reflowbench.core.workspace import open_workspace
 from reflowbench.couplings.shared import registry
 from reflowbench.couplings.shared.base import Inputs, Spent
 from reflowbench.pairs.store import StoredHalf

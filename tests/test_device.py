@@ -9,9 +9,10 @@ from torch import nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from reflowbench.core import device as devices
-from reflowbench.core.device import Field, autocast, device, device_of
+from reflowbench.core.device import autocast, device
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.flow.adaptive import solve_adaptive
+from reflowbench.core.flow.field import Field, device_of
 from reflowbench.core.flow.sde import reverse_sde
 from reflowbench.core.flow.solvers import solve, trajectory
 from reflowbench.core.networks import registry

@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from reflowbench.core import resume, sidecar
+from reflowbench.core import workspace as scratch
 from reflowbench.core.distributed import World
 from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.resume import STATE, Resumable, fingerprint, open_workspace, publish
+from reflowbench.core.resume import Resumable
+from reflowbench.core.workspace import STATE, fingerprint, open_workspace, publish
 from tests.conftest import PAIRS, round_params
 
 
@@ -46,14 +48,14 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("DVC_ROOT", "DVC_STAGE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv(resume.VARIABLE, "0")
+    monkeypatch.setenv(scratch.VARIABLE, "0")
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
     yield
     signal.signal(signal.SIGINT, before)
 
 
 def left():
-    return [path.name for path in (sidecar.folder() / resume.FOLDER).glob("*/*")]
+    return [path.name for path in (sidecar.folder() / scratch.FOLDER).glob("*/*")]
 
 
 ARGS = argparse.Namespace(seed=3, out="x")
@@ -76,7 +78,7 @@ def test_what_a_failed_run_saved_is_taken_up_and_what_succeeds_leaves_nothing():
 
 @pytest.mark.parametrize(("number", "raised"), [(signal.SIGTERM, SystemExit), (signal.SIGINT, KeyboardInterrupt)])
 def test_a_signal_saves_after_the_part_that_is_being_done(number, raised, monkeypatch, capsys):
-    monkeypatch.setenv(resume.VARIABLE, "1000")
+    monkeypatch.setenv(scratch.VARIABLE, "1000")
     before = signal.getsignal(number)
     with pytest.raises(raised) as stop, open_workspace(ARGS) as workspace:
         list(Resumable(Sum(10, {4: number}), workspace))
@@ -114,14 +116,14 @@ def test_a_second_signal_stops_at_once():
 
 def test_saves_take_a_fiftieth_of_the_time_however_long_one_takes(monkeypatch):
     clock = [0.0]
-    monkeypatch.setattr(resume.time, "monotonic", lambda: clock[0])
-    monkeypatch.setenv(resume.VARIABLE, "60")
+    monkeypatch.setattr(scratch.time, "monotonic", lambda: clock[0])
+    monkeypatch.setenv(scratch.VARIABLE, "60")
 
     def slow(*args):
         clock[0] += 10
 
     with open_workspace(ARGS) as workspace:
-        monkeypatch.setattr(resume, "write_tensors", lambda path, *state: (slow(), path.touch()))
+        monkeypatch.setattr(scratch, "write_tensors", lambda path, *state: (slow(), path.touch()))
         saving = 0
         for _ in range(20_000):
             clock[0] += 1
@@ -129,7 +131,7 @@ def test_saves_take_a_fiftieth_of_the_time_however_long_one_takes(monkeypatch):
                 workspace.save(lambda: ({}, {}))
                 saving += 10
         assert 0.01 < saving / clock[0] <= 0.02
-        monkeypatch.setattr(resume, "write_tensors", lambda path, *state: path.touch())
+        monkeypatch.setattr(scratch, "write_tensors", lambda path, *state: path.touch())
         workspace.save(lambda: ({}, {}))
         clock[0] += 59
         assert not workspace.due()
@@ -138,7 +140,7 @@ def test_saves_take_a_fiftieth_of_the_time_however_long_one_takes(monkeypatch):
 
 
 def test_a_clock_that_is_set_changes_nothing(monkeypatch):
-    monkeypatch.setattr(resume.time, "time", lambda: pytest.fail("the date was asked for"))
+    monkeypatch.setattr(scratch.time, "time", lambda: pytest.fail("the date was asked for"))
     with open_workspace(ARGS) as workspace:
         assert len(list(Resumable(Sum(10), workspace))) == 10
 
@@ -147,7 +149,7 @@ def test_a_damaged_state_costs_the_work_and_nothing_else(capsys):
     with pytest.raises(ZeroDivisionError), open_workspace(ARGS) as workspace:
         for _ in Resumable(Sum(4), workspace):
             raise ZeroDivisionError
-    [path] = (sidecar.folder() / resume.FOLDER).glob(f"*/{STATE}")
+    [path] = (sidecar.folder() / scratch.FOLDER).glob(f"*/{STATE}")
     path.write_bytes(path.read_bytes()[:-1])
     with open_workspace(ARGS) as workspace:
         assert list(Resumable(Sum(4), workspace)) == [1, 2, 3, 4]
@@ -158,7 +160,7 @@ def test_a_disk_that_is_full_ends_no_run(monkeypatch, capsys):
     def full(*args):
         raise ReflowbenchError("x: cannot be written (No space left on device); nothing is left: free some")
 
-    monkeypatch.setattr(resume, "write_tensors", full)
+    monkeypatch.setattr(scratch, "write_tensors", full)
     with open_workspace(ARGS) as workspace:
         assert len(list(Resumable(Sum(3), workspace))) == 3
     assert "No space left on device): not saved" in capsys.readouterr().err
@@ -207,7 +209,7 @@ def test_the_fingerprint_is_of_arguments_inputs_parameters_and_code(tmp_path, mo
         script.write_text(text)
         monkeypatch.setattr(sys.modules["__main__"], "__file__", str(script), raising=False)
         others.append(key())
-    monkeypatch.setattr(resume, "version", lambda name: "0")
+    monkeypatch.setattr(scratch, "version", lambda name: "0")
     others.append(key())
     assert len({same, *others}) == 1 + len(others)
 
@@ -231,7 +233,7 @@ def test_scratch_of_an_experiment_is_in_the_repository(tmp_path, monkeypatch):
 
 HOLDER = """
 import argparse, sys
-from reflowbench.core.resume import open_workspace
+from reflowbench.core.workspace import open_workspace
 with open_workspace(argparse.Namespace(seed=3)) as workspace:
     workspace.part("mine").touch()
     print(workspace.folder.name, flush=True)
@@ -257,7 +259,8 @@ def test_what_another_checkout_works_on_is_left_to_it(tmp_path, monkeypatch):
 
 ORPHAN = """
 import argparse, time, sys
-from reflowbench.core.resume import open_workspace, Resumable
+from reflowbench.core.resume import Resumable
+from reflowbench.core.workspace import open_workspace
 from tests.test_resume import Sum
 with open_workspace(argparse.Namespace(seed=3)) as workspace:
     work = Sum(3)
@@ -273,7 +276,11 @@ def test_work_whose_dvc_was_killed_is_kept_for_the_next(killed, monkeypatch, tmp
     """It goes on to its end, but nobody records its outputs: the stage will have to run again."""
     (tmp_path / "stage.py").write_text(ORPHAN)
     starter = "import subprocess, sys; subprocess.run(['sh', '-c', sys.executable + ' stage.py; true'])"
-    env = os.environ | {"DVC_STAGE": "train_base@0", "PYTHONPATH": os.pathsep.join([*sys.path]), resume.VARIABLE: "99"}
+    env = os.environ | {
+        "DVC_STAGE": "train_base@0",
+        "PYTHONPATH": os.pathsep.join([*sys.path]),
+        scratch.VARIABLE: "99",
+    }
     dvc = subprocess.Popen([sys.executable, "-c", starter], stdout=subprocess.PIPE, env=env, cwd=tmp_path, text=True)
     assert dvc.stdout.readline() == "half\n"
     if killed:
@@ -286,13 +293,13 @@ def test_work_whose_dvc_was_killed_is_kept_for_the_next(killed, monkeypatch, tmp
     assert (STATE in left()) == killed
     if killed:
         [folder] = (tmp_path / ".scratch/resume").iterdir()
-        tensors, facts = resume.read_tensors(folder / STATE)
+        tensors, facts = scratch.read_tensors(folder / STATE)
         assert tensors["total"] == 3 and facts["done"] == 3
 
 
 @pytest.mark.parametrize("value", ["-1", "soon", "nan", "inf", ""])
 def test_a_bad_interval_is_refused(value, monkeypatch):
-    monkeypatch.setenv(resume.VARIABLE, value)
+    monkeypatch.setenv(scratch.VARIABLE, value)
     with pytest.raises(ReflowbenchError, match="REFLOWBENCH_SAVE_SECONDS = .*: want seconds"), open_workspace(ARGS):
         pass
 
@@ -300,7 +307,7 @@ def test_a_bad_interval_is_refused(value, monkeypatch):
 @pytest.mark.parametrize("links", [True, False])
 def test_a_folder_becomes_an_output_whole(tmp_path, links, monkeypatch):
     if not links:
-        monkeypatch.setattr(resume.os, "link", lambda *_: (_ for _ in ()).throw(OSError()))
+        monkeypatch.setattr(scratch.os, "link", lambda *_: (_ for _ in ()).throw(OSError()))
     (tmp_path / "made/below").mkdir(parents=True)
     (tmp_path / "made/below/a").write_text("1")
     for _ in range(2):
@@ -331,7 +338,8 @@ class Second(World):
 
 def test_of_several_processes_the_first_alone_saves(monkeypatch):
     """When nobody is left to record the outputs too: two would write one file."""
-    monkeypatch.setattr(resume, "world", Second)
+    for module in (resume, scratch):
+        monkeypatch.setattr(module, "world", Second)
     with open_workspace(ARGS) as workspace:
         monkeypatch.setattr(workspace, "is_abandoned", lambda: True)
         assert len(list(Resumable(Sum(4), workspace))) == 4
@@ -339,7 +347,8 @@ def test_of_several_processes_the_first_alone_saves(monkeypatch):
 
 
 def test_processes_that_see_different_disks_are_told(monkeypatch):
-    monkeypatch.setattr(resume, "world", lambda: Second(done=3))
+    for module in (resume, scratch):
+        monkeypatch.setattr(module, "world", lambda: Second(done=3))
     saw = pytest.raises(ReflowbenchError, match=r"do not see the same saved work \(\[0, 3\] parts are done\)")
     with open_workspace(ARGS) as workspace, saw:
         Resumable(Sum(4), workspace)

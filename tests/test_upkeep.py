@@ -12,8 +12,10 @@ import yaml
 from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 
 from reflowbench import cli
-from reflowbench.core import resume, sidecar
-from reflowbench.core.resume import Resumable, open_workspace
+from reflowbench.core import sidecar
+from reflowbench.core import workspace as scratch
+from reflowbench.core.resume import Resumable
+from reflowbench.core.workspace import open_workspace
 from reflowbench.training.guard import Step, keep_batch
 from tests.test_resume import Sum
 
@@ -23,7 +25,7 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("DVC_ROOT", "DVC_STAGE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv(resume.VARIABLE, "0")
+    monkeypatch.setenv(scratch.VARIABLE, "0")
 
 
 def interrupted(seed):
@@ -48,7 +50,7 @@ def test_scratch_is_listed_and_cleaned(capsys, monkeypatch):
     assert "saved work of rca@rca-0-after0" in listed and "batch at which a training diverged" in listed
     run("scratch", "--clean")
     assert capsys.readouterr().out.count("removed") == 2
-    assert not list((sidecar.folder() / resume.FOLDER).iterdir())
+    assert not list((sidecar.folder() / scratch.FOLDER).iterdir())
     assert not list((sidecar.folder() / sidecar.DIVERGED).iterdir())
 
 
@@ -58,7 +60,7 @@ def test_work_in_progress_is_not_cleaned(tmp_path, capsys, about):
     code = """
 import argparse, sys
 from pathlib import Path
-from reflowbench.core.resume import open_workspace
+from reflowbench.core.workspace import open_workspace
 with open_workspace(argparse.Namespace(seed=1)) as workspace:
     workspace.part("x").touch()
     print("at work", flush=True)
@@ -68,7 +70,7 @@ with open_workspace(argparse.Namespace(seed=1)) as workspace:
     process = subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, text=True, cwd=tmp_path)
     assert process.stdout.readline() == "at work\n"
     if about == "damaged":
-        [path] = tmp_path.glob(f".scratch/resume/*/{resume.ABOUT}")
+        [path] = tmp_path.glob(f".scratch/resume/*/{scratch.ABOUT}")
         path.write_text("{")
     run("scratch", "--clean")
     run("scratch")

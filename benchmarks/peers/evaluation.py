@@ -22,9 +22,9 @@ from torchdiffeq import odeint
 from benchmarks.peers.networks import classifier, default, digits, params
 from benchmarks.peers.pairs import at_one_time, euler
 from benchmarks.peers.turns import Comparison, in_turn
-from reflowbench.core.flow.schemes import ADAPTIVE
 from reflowbench.core.jackknife import Rows, groups_of
 from reflowbench.core.randomness import noise
+from reflowbench.core.schemes import ADAPTIVE
 from reflowbench.metrics.evaluate import Evaluation
 from reflowbench.metrics.reference import Reference
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from benchmarks.peers.networks import classifier, default, digits, params
 from benchmarks.peers.turns import Comparison
-from reflowbench.core.flow.blocks import in_blocks
+from reflowbench.core.data.blocks import in_blocks
 from reflowbench.core.flow.solvers import solve
 from reflowbench.core.randomness import noise
 from reflowbench.couplings.ocar import Ocar, OcarParams

@@ -10,11 +10,11 @@ import torch
 from torchdiffeq import odeint
 
 from benchmarks.peers.networks import Call, default, digits, papers, torchcfms
-from benchmarks.peers.turns import Comparison, in_turn
-from reflowbench.core.device import Field
-from reflowbench.core.flow.schemes import Precision
+from benchmarks.peers.turns import Comparison, in_turn, numbers_of_threads
+from reflowbench.core.flow.field import Field
 from reflowbench.core.flow.solvers import solve
 from reflowbench.core.params import PairsParams
+from reflowbench.core.schemes import Precision
 from reflowbench.pairs.generate import inverted_pairs, synthetic_pairs
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "bf16")
@@ -59,8 +59,9 @@ def _default(turns: int) -> Iterator[Comparison]:
             return torch.cat(list(inverted_pairs(network, images, params, 0, 1)[1](0)))
         return torch.cat(list(synthetic_pairs(network, params, 0, 1, data.dim)[1](0)))
 
-    what = f"{n} {{}}, default network, {steps} Euler steps"
-    yield from _rows(theirs, ours, what, "torchdiffeq's Euler on the same network, float32", turns)
+    for threads in numbers_of_threads():
+        what = f"{n} {{}}, default network, {steps} Euler steps, {threads}"
+        yield from _rows(theirs, ours, what, "torchdiffeq's Euler on the same network, float32", 2 * turns)
 
 
 def _papers(turns: int) -> Iterator[Comparison]:

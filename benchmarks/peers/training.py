@@ -10,11 +10,11 @@ from torch import nn
 from torchcfm.conditional_flow_matching import ConditionalFlowMatcher
 
 from benchmarks.peers.networks import PIXELS, Call, digits, fresh, papers, params, torchcfms, trainer_of
-from benchmarks.peers.turns import Comparison, in_turn
+from benchmarks.peers.turns import Comparison, in_turn, numbers_of_threads
 from reflowbench.core.data.images import ImageSet
 from reflowbench.core.data.packed import PackedImages
-from reflowbench.core.flow.schemes import Precision
 from reflowbench.core.params import OptimParams
+from reflowbench.core.schemes import Precision
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "bf16")
 SEEDS, STEPS, CHUNK = (0, 1, 2), 600, 50
@@ -53,12 +53,13 @@ class Script:
 
 
 def rows(turns: int) -> Iterator[Comparison]:
-    """The default network, trained to the end with three seeds; the paper's, for some steps."""
-    yield from _default()
+    """The default network with three seeds, so long that losses can be compared; the paper's, for some steps."""
+    for threads in numbers_of_threads():
+        yield from _default(threads)
     yield from _papers(turns)
 
 
-def _default() -> Iterator[Comparison]:
+def _default(threads: str) -> Iterator[Comparison]:
     (data, _), base = digits(), params().base
     optim = base.model_copy(update={"steps": STEPS + CHUNK, "schedule": "constant"})
     taken: dict[str, list[float]] = {}
@@ -79,8 +80,11 @@ def _default() -> Iterator[Comparison]:
         for name, values in ends.items():
             losses.setdefault(name, []).append(sum(values[-100:]) / 100)
     for precision in PRECISIONS:
-        facts = {"final loss, by seed": _listed(losses[precision]), "the peer's": _listed(losses["peer"])}
-        what = f"{CHUNK} steps of {optim.batch}, default network, {precision}"
+        facts = {
+            f"mean loss of the last 100 of {STEPS + CHUNK} steps, by seed": _listed(losses[precision]),
+            "the peer's": _listed(losses["peer"]),
+        }
+        what = f"{CHUNK} steps of {optim.batch}, default network, {precision}, {threads}"
         yield Comparison(what, "torchcfm's matcher, torch's Adam, float32", taken[precision], taken["peer"], facts)
 
 

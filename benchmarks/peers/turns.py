@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from statistics import median
+
+import torch
 
 from benchmarks.timing import seconds
 
@@ -45,6 +47,15 @@ class Comparison:
             "seconds": {"ours": self.ours, "peer": self.theirs},
             "facts": self.facts,
         }
+
+
+def numbers_of_threads() -> Iterator[str]:
+    """Go through one thread, as a stage of the default pipeline has, and all of this process; with what tables say."""
+    all_ = torch.get_num_threads()
+    for count in sorted({1, all_}):
+        torch.set_num_threads(count)
+        yield "1 thread" if count == 1 else f"{count} threads"
+    torch.set_num_threads(all_)
 
 
 def in_turn(work: Work, turns: int, warm: int = 1) -> dict[str, list[float]]:

@@ -13,7 +13,7 @@ from typing import Any
 from reflowbench import __version__
 from reflowbench.cluster import command as launching
 from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.flow.schemes import NFE_PER_STEP
+from reflowbench.core.schemes import NFE_PER_STEP
 
 # Commands import what they need themselves: `track` runs after every `dvc repro` and must be quick.
 _MOST = 100_000

@@ -8,7 +8,7 @@ import torch
 
 from reflowbench import cli, profiles
 from reflowbench.core.config import validate
-from reflowbench.core.flow.blocks import BLOCK
+from reflowbench.core.data.blocks import BLOCK
 from reflowbench.core.networks import registry as networks
 from reflowbench.core.params import MLPParams
 from reflowbench.cost.measure import Throughput, measure

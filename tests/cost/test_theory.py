@@ -4,8 +4,8 @@ import pytest
 
 from reflowbench import profiles
 from reflowbench.core.config import validate
-from reflowbench.core.flow.schemes import NFE_PER_STEP
 from reflowbench.core.networks import registry as networks
+from reflowbench.core.schemes import NFE_PER_STEP
 from reflowbench.cost.pairs import theory_variant, variants
 from reflowbench.cost.theory import theory_lines
 from reflowbench.couplings.shared import registry

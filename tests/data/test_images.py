@@ -5,10 +5,11 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from reflowbench.core.data.images import ImageSet, rgb_bytes
-from reflowbench.core.data.png import read_png, tile, write_png
+from reflowbench.core.data.png import tile, write_png
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.params import DataParams
 from reflowbench.sources.load import load_images
+from tests.pictures import read_png
 
 
 def params(**changes):
@@ -140,22 +141,6 @@ def test_png_files_hold_bytes(tmp_path, channels):
     with Image.open(tmp_path / "a.png") as file:
         assert file.info == {} and file.mode == ("L" if channels == 1 else "RGB")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png"]
-
-
-def test_what_is_no_png_is_an_error(tmp_path):
-    image = np.random.default_rng(0).integers(0, 256, (50, 70, 1), dtype=np.uint8)
-    write_png(tmp_path / "cut.png", image)
-    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:1000])
-    (tmp_path / "text.png").write_text("text")
-    Image.fromarray(image[:, :, 0]).save(tmp_path / "grey.png", format="JPEG")
-    for name in ("cut.png", "text.png", "grey.png"):
-        with pytest.raises(ReflowbenchError, match=f"{name}: not a PNG, or damaged"):
-            read_png(tmp_path / name)
-    with pytest.raises(ReflowbenchError, match=r"none.png: no such file"):
-        read_png(tmp_path / "none.png")
-    Image.new("RGBA", (2, 2)).save(tmp_path / "alpha.png")
-    with pytest.raises(ReflowbenchError, match=r"alpha.png: a PNG of mode RGBA"):
-        read_png(tmp_path / "alpha.png")
 
 
 def test_images_are_tiled_row_by_row():

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from reflowbench.core.artifacts import read_tensors, write_tensors
+from reflowbench.core.data.blocks import in_blocks
 from reflowbench.core.data.images import ImageSet
 from reflowbench.core.data.packed import PackedImages, select
 from reflowbench.core.data.streamed import MOST_VALUES, fit_pixels, pixels
 from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.flow.blocks import in_blocks
 from reflowbench.core.gaussians import fit
 from reflowbench.couplings.shared.base import Inputs
 from reflowbench.couplings.shared.independent import Independent, mirrored

@@ -13,7 +13,7 @@ PAGES = sorted(
 COMMANDS = ("bash", "console")
 KINDS = (*COMMANDS, "python", "yaml", "text")
 _FENCE = re.compile(
-    r"(?:^<!-- not run: (?P<excuse>.+) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+    r"(?:^<!-- not run: (?P<excuse>[^\n]+) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
 
 

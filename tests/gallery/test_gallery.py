@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from reflowbench import cli, profiles
-from reflowbench.core.data.png import read_png, tile
+from reflowbench.core.data.png import tile
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.flow.solvers import solve
 from reflowbench.core.networks.model import load_model, save_model
@@ -16,6 +16,7 @@ from reflowbench.core.randomness import noise
 from reflowbench.gallery.draw import samples, states, write_animation, write_grid
 from reflowbench.gallery.models import Model, open_model
 from tests.conftest import NETWORK, ROOT
+from tests.pictures import read_png
 
 MODEL = "runs/chains/rca/s3/k1/model"
 

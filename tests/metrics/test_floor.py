@@ -11,7 +11,7 @@ from reflowbench.metrics import families, neighbours, reference
 from reflowbench.metrics import floor as floor_module
 from reflowbench.metrics.features.pixels import Pixels
 from reflowbench.metrics.floor import floor, real_spectrum
-from reflowbench.metrics.frechet import frechet_distance
+from reflowbench.metrics.frechet import FrechetDistance
 from reflowbench.metrics.kernel import KernelDistance
 from tests.metrics.test_reference import evaluate_params
 
@@ -56,7 +56,7 @@ def test_every_floor_is_a_mean_over_repeats_with_its_error(measured, images):
     pixels, draws, parts = images.real.double().numpy(), [], []
     for repeat in range(4):
         draw = generator(0, "floor", step=repeat)
-        draws.append(frechet_distance(pixels[torch.randint(40, (30,), generator=draw)], pixels))
+        draws.append(FrechetDistance(pixels)(pixels[torch.randint(40, (30,), generator=draw)]))
         order = torch.randperm(40, generator=draw)
         parts.append(KernelDistance(pixels[order[17:]])(pixels[order[:17]]))
     for metric, values in (("frechet_distance", draws), ("kernel_distance", parts)):

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from reflowbench.core.data.png import read_png
+from tests.pictures import read_png
 
 pytestmark = pytest.mark.slow
 

@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from reflowbench.core.artifacts import content_hash
-from reflowbench.core.data.png import read_png
 from reflowbench.tracking.lock import read_lock
 from tests.conftest import ROOT
+from tests.pictures import read_png
 from tests.pipeline.project import Project
 from tests.tracking.made import session
 

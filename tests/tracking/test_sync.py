@@ -5,9 +5,9 @@ import json
 import pytest
 
 from reflowbench.core.artifacts import write_json
-from reflowbench.core.data.png import read_png
 from reflowbench.tracking.lock import read_lock, stage_hash, state_hash
 from reflowbench.tracking.sync import sync, sync_if_changed
+from tests.pictures import read_png
 from tests.tracking.made import (
     CELLS,
     COLUMNS,

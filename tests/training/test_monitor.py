@@ -8,7 +8,6 @@ import pytest
 import torch
 from scipy.linalg import sqrtm
 
-from reflowbench.core.data.png import read_png
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.networks import registry
 from reflowbench.core.params import MonitorParams
@@ -20,6 +19,7 @@ from reflowbench.training.loop import Trainer
 from reflowbench.training.monitor import CURVES, SAMPLES, Monitor
 from tests.conftest import NETWORK, SHAPE, round_params
 from tests.couplings.methods import make
+from tests.pictures import read_png
 
 PARAMS = MonitorParams(every=3, n_samples=40, nfe=2, grid_images=5)
 NAMES = ["step", "loss", "gradient_norm", "frechet_distance_pixels", "variance_ratio"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from reflowbench.core.flow.schemes import ADAPTIVE
+from reflowbench.core.schemes import ADAPTIVE
 
 NEW, GONE, CHANGED, SAME = "new", "gone", "changed", "same"
 _CELL = ["method", "seed", "round"]

@@ -186,6 +186,9 @@ def read_json(path: Path, *, seal: bool = True) -> Any:
         path: The file.
         seal: Whether it has a checksum, which is compared.
 
+    Returns:
+        What the file holds, without its checksum.
+
     Raises:
         ReflowbenchError: If the file is missing or damaged.
     """

@@ -198,6 +198,9 @@ def _place(kind: Any, location: tuple[Any, ...]) -> tuple[list[Any], Any]:
 
     Of groups of several kinds pydantic's location also names the kind. Lists and dicts of groups give their values'
     class.
+
+    Returns:
+        The keys, and the class.
     """
     keys: list[Any] = []
     group = kind

@@ -1,4 +1,4 @@
-"""Where networks are evaluated, and in what precision.
+"""Where networks are evaluated, and in what precision they compute.
 
 The device comes from the environment and is no parameter, like the number of threads: results are the same bytes on
 the same machine. What is drawn does not depend on it, since randomness stays by counter on the CPU.
@@ -12,11 +12,9 @@ import re
 from typing import Any
 
 import torch
-from torch import nn
 
 from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.flow.path import Velocity
-from reflowbench.core.flow.schemes import Precision
+from reflowbench.core.schemes import Precision
 
 VARIABLE = "REFLOWBENCH_DEVICE"
 _TYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -26,6 +24,9 @@ def device() -> torch.device:
     """The device that REFLOWBENCH_DEVICE asks for: `auto` (default: a GPU if there is one), `cpu`, `cuda` or `cuda:1`.
 
     Asking for a GPU also makes torch choose the kernels there that give the same bytes in every run, where it has any.
+
+    Returns:
+        The device; with several processes on a machine, this one's.
 
     Raises:
         ReflowbenchError: If the variable is something else, or there is no such device.
@@ -59,52 +60,8 @@ def device() -> torch.device:
     return torch.device("cuda", index)
 
 
-def device_of(velocity: object, default: torch.device) -> torch.device:
-    """Where a field is evaluated.
-
-    Args:
-        velocity: A `Field`, a network, or any function, which is evaluated wherever its arguments are.
-        default: Where those are.
-
-    Returns:
-        The device.
-    """
-    if isinstance(velocity, Field):
-        return device_of(velocity.network, default)
-    weights = velocity.parameters() if isinstance(velocity, nn.Module) else iter(())
-    return next((weight.device for weight in weights), default)
-
-
 def autocast(where: torch.device, precision: Precision) -> contextlib.AbstractContextManager[Any]:
     """Context in which networks compute their matrix products and convolutions in a precision."""
     if precision == "float32":
         return contextlib.nullcontext()
     return torch.autocast(where.type, _TYPES[precision])
-
-
-class Field:
-    """A network as a velocity field: in evaluation mode, in a precision, with values on the device of the states.
-
-    Attributes:
-        network: The network, or any other velocity field.
-        precision: Of its products.
-    """
-
-    def __init__(self, network: Velocity, precision: Precision = "float32") -> None:
-        """Take in a network; of a `Field`, its own, whose precision is replaced."""
-        self.network: Velocity = network.network if isinstance(network, Field) else network
-        self.precision = precision
-
-    def __call__(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        """Velocity at (x, t), see `Velocity`; in the type of x."""
-        where, network = device_of(self, x.device), self.network
-        switched = network if isinstance(network, nn.Module) and network.training else None
-        if switched:
-            switched.eval()
-        try:
-            with autocast(where, self.precision):
-                value = network(x.to(where), t.to(where))
-        finally:
-            if switched:
-                switched.train()
-        return value.to(x)

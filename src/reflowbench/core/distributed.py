@@ -126,6 +126,9 @@ class World:
 def world() -> World:
     """The processes of this stage; they are connected when this is called first.
 
+    Returns:
+        The processes; without a launcher a single one.
+
     Raises:
         ReflowbenchError: If a launcher said that there are several, and they cannot be connected.
     """
@@ -203,6 +206,9 @@ def cores() -> int:
 
 def processes() -> int:
     """How many processes REFLOWBENCH_PROCESSES asks for; 1 if it is not set.
+
+    Returns:
+        At least 1.
 
     Raises:
         ReflowbenchError: If the variable is not a positive integer.

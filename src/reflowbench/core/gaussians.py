@@ -102,6 +102,9 @@ class Moments:
     def gaussian(self) -> Gaussian:
         """Mean and unbiased covariance of all rows so far.
 
+        Returns:
+            The Gaussian with these moments.
+
         Raises:
             ValueError: If there are fewer than two rows.
         """

@@ -57,6 +57,9 @@ def holder(folder: Path, subject: str) -> str:
     Args:
         folder: As for `locked`.
         subject: As for `locked`.
+
+    Returns:
+        Such as `4711 node7`.
     """
     path = _path(folder, subject)
     with contextlib.suppress(FileNotFoundError), path.open("r+", encoding="utf-8") as file:

@@ -20,6 +20,9 @@ def stop_signals() -> Iterator[list[int]]:
     """Gather SIGTERM and SIGINT in a list instead of stopping; the second one stops as if it were the first.
 
     Of several processes each is signalled by its launcher, and maybe by who signalled that: the second one is ignored.
+
+    Yields:
+        The numbers of the signals that have come so far; empty as long as none has.
     """
     seen: list[int] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}

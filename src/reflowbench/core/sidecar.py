@@ -31,6 +31,9 @@ def folder() -> Path:
 
     DVC runs experiments in a temporary copy of the workspace and names the repository in DVC_ROOT; what is kept in
     the copy is lost with it.
+
+    Returns:
+        The folder, which need not be there yet.
     """
     return Path(os.environ.get("DVC_ROOT", "")) / SCRATCH
 

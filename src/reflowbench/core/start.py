@@ -23,6 +23,9 @@ def threads() -> int | None:
     Results are the same bytes for the same machine and thread count, so the count comes from the environment and is no
     parameter.
 
+    Returns:
+        At least 1, or None.
+
     Raises:
         ReflowbenchError: If the variable is not a positive integer.
     """

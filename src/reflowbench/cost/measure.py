@@ -10,8 +10,9 @@ from statistics import median
 
 import torch
 
-from reflowbench.core.device import Field, device
-from reflowbench.core.flow.blocks import BLOCK
+from reflowbench.core.data.blocks import BLOCK
+from reflowbench.core.device import device
+from reflowbench.core.flow.field import Field
 from reflowbench.core.flow.solvers import solve
 from reflowbench.core.networks import registry
 from reflowbench.core.networks.base import Shape

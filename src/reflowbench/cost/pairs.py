@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from reflowbench.core.config import parse
-from reflowbench.core.flow.schemes import NFE_PER_STEP
 from reflowbench.core.params import Group, PairsParams, Params, RoundParams
+from reflowbench.core.schemes import NFE_PER_STEP
 from reflowbench.cost.network import BYTES
 from reflowbench.couplings.accumulate import Accumulate
 from reflowbench.couplings.conic import Conic

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from reflowbench.core.data.blocks import BLOCK
 from reflowbench.core.data.images import ImageSet
 from reflowbench.core.data.packed import PackedImages
-from reflowbench.core.flow.blocks import BLOCK
-from reflowbench.core.flow.schemes import NFE_PER_STEP
 from reflowbench.core.networks.base import Shape
 from reflowbench.core.params import EvaluateParams, OptimParams, Params
+from reflowbench.core.schemes import NFE_PER_STEP
 from reflowbench.cost.network import BYTES, COPIES, VelocityCost, classifier_training
 from reflowbench.cost.pairs import STORED, Variant, variants
 from reflowbench.cost.theory import theory_lines

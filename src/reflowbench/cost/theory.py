@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from reflowbench.core.flow.schemes import NFE_PER_STEP
 from reflowbench.core.params import OptimParams, Params
+from reflowbench.core.schemes import NFE_PER_STEP
 from reflowbench.cost.network import VelocityCost
 from reflowbench.cost.pairs import Variant, theory_variant
 from reflowbench.cost.work import Line, Work

@@ -8,10 +8,10 @@ import torch
 from pydantic import Field
 
 from reflowbench.core.flow.path import Velocity
-from reflowbench.core.flow.schemes import NFE_PER_STEP
 from reflowbench.core.flow.sde import SdeKind, reverse_sde
 from reflowbench.core.flow.solvers import solve
 from reflowbench.core.randomness import noise
+from reflowbench.core.schemes import NFE_PER_STEP
 from reflowbench.couplings.shared.base import Inputs, Pairs
 from reflowbench.couplings.shared.online import Online, OnlineParams, replay_fault
 from reflowbench.couplings.shared.registry import Method

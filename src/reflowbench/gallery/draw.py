@@ -10,12 +10,12 @@ from pathlib import Path
 import torch
 
 from reflowbench.core.artifacts import atomic
+from reflowbench.core.data.blocks import BLOCK, in_blocks
 from reflowbench.core.data.png import Bytes, tile, write_png
 from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.flow.blocks import BLOCK, in_blocks
-from reflowbench.core.flow.schemes import NFE_PER_STEP, FixedSolver
 from reflowbench.core.flow.solvers import solve, trajectory
 from reflowbench.core.randomness import noise
+from reflowbench.core.schemes import NFE_PER_STEP, FixedSolver
 from reflowbench.gallery.models import Model
 
 _SIDE = 32

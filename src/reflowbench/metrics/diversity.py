@@ -19,6 +19,9 @@ DUPLICATE_QUANTILE = 0.01
 def variance_ratio(generated: Gaussian, real: Gaussian) -> float:
     """Total variance relative to that of real images.
 
+    Returns:
+        Sum of the variances of all coordinates over that of real images; 1 for equal ones.
+
     Raises:
         UndefinedError: If the real images do not vary.
     """

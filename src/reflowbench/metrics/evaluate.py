@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from reflowbench.core.data.blocks import BLOCK, in_blocks
 from reflowbench.core.data.images import ImageSet
 from reflowbench.core.data.packed import PackedImages
 from reflowbench.core.data.space import Space
@@ -16,12 +17,12 @@ from reflowbench.core.data.streamed import fit_pixels
 from reflowbench.core.distributed import spread, world
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.flow.adaptive import solve_adaptive
-from reflowbench.core.flow.blocks import BLOCK, in_blocks
 from reflowbench.core.flow.path import Velocity
-from reflowbench.core.flow.schemes import ADAPTIVE, NFE_PER_STEP
 from reflowbench.core.params import EvaluateParams
 from reflowbench.core.randomness import noise
-from reflowbench.core.resume import State, flat, part_of
+from reflowbench.core.resume import flat, part_of
+from reflowbench.core.schemes import ADAPTIVE, NFE_PER_STEP
+from reflowbench.core.workspace import State
 from reflowbench.metrics import diversity, families, inversion
 from reflowbench.metrics.families import Family
 from reflowbench.metrics.measurement import Measurement, UndefinedError

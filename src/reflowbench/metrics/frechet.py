@@ -74,11 +74,6 @@ def fit_rows(features: Array) -> Gaussian:
     return fit(features)
 
 
-def frechet_distance(first: Array, second: Array) -> float:
-    """Frechet distance between two sets of features, shapes (n, d) and (m, d)."""
-    return FrechetDistance(second)(first)
-
-
 def extrapolate(statistic: Callable[[Rows], float], n: int) -> float:
     """Value of a statistic at infinitely many samples, by a line in 1/n (Chong and Forsyth 2020, arXiv 1911.07023).
 

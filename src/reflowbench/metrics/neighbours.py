@@ -101,6 +101,9 @@ class PrecisionRecall:
         Args:
             without: Samples to leave out.
 
+        Returns:
+            Precision, recall, density and coverage.
+
         Raises:
             UndefinedError: If there are not more than k samples.
         """

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Iterator
 
 import torch
 
+from reflowbench.core.data.blocks import BLOCK, in_blocks
 from reflowbench.core.data.packed import Rows
-from reflowbench.core.device import Field
 from reflowbench.core.distributed import spread
-from reflowbench.core.flow.blocks import BLOCK, in_blocks
+from reflowbench.core.flow.field import Field
 from reflowbench.core.flow.path import Velocity
-from reflowbench.core.flow.schemes import NFE_PER_STEP
 from reflowbench.core.flow.solvers import solve
 from reflowbench.core.params import PairsParams
+from reflowbench.core.schemes import NFE_PER_STEP
 from reflowbench.pairs.store import Blocks, Manifest, synthetic_noise
 
 

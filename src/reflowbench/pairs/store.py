@@ -27,13 +27,13 @@ from reflowbench.core.artifacts import (
     write_json,
     write_tensors,
 )
+from reflowbench.core.data.blocks import BLOCK
 from reflowbench.core.distributed import world
 from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.flow.blocks import BLOCK
 from reflowbench.core.params import Storage
 from reflowbench.core.randomness import noise
-from reflowbench.core.resume import State
 from reflowbench.core.table import Table
+from reflowbench.core.workspace import State
 
 Blocks = Callable[[int], Iterable[torch.Tensor]]
 """From a row on, a multiple of BLOCK: the stored halves of pairs in order, shapes (rows, dim)."""
@@ -107,6 +107,9 @@ class PairWriter:
 
     def __iter__(self) -> Iterator[int]:
         """Make the blocks that are left, yielding the rows made so far.
+
+        Yields:
+            Rows that are stored.
 
         Raises:
             ReflowbenchError: If a value is not finite (the flow diverged), rows are missing or the disk is too small.

@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from reflowbench.core.evaluations import distance_name
-from reflowbench.core.flow.schemes import ADAPTIVE
 from reflowbench.core.params import EvaluateParams, PairsParams, RoundParams
+from reflowbench.core.schemes import ADAPTIVE
 from reflowbench.report.collapse import (
     aspect_table,
     aspects_by_round,

@@ -10,7 +10,7 @@ from typing import cast
 
 import pandas as pd
 
-from reflowbench.core.flow.schemes import ADAPTIVE
+from reflowbench.core.schemes import ADAPTIVE
 from reflowbench.results.statistics import Interval, interval, theil_sen
 
 BASELINE = "reflow"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from reflowbench.core.flow.schemes import ADAPTIVE
+from reflowbench.core.schemes import ADAPTIVE
 
 REASON = "not in the table"
 _CELL = ["method", "seed", "round"]

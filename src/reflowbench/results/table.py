@@ -18,8 +18,8 @@ from reflowbench.core.artifacts import DAMAGED, read_json
 from reflowbench.core.config import parse, shortened
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.evaluations import BASE, METRICS_FILE, cell_folder
-from reflowbench.core.flow.schemes import ADAPTIVE
 from reflowbench.core.params import GridParams, Group
+from reflowbench.core.schemes import ADAPTIVE
 
 _CELL = ["method", "seed", "round"]
 _KIND = ["solver", "nfe", "features", "n_samples", "metric"]
@@ -193,6 +193,9 @@ def to_csv(table: pd.DataFrame) -> str:
 
 def read_table(path: Path) -> pd.DataFrame:
     """Read a table written from `to_csv`. pandas' own reader would guess types, fill short lines and take any number.
+
+    Returns:
+        One row per number, with the columns COLUMNS.
 
     Raises:
         ReflowbenchError: If the file is missing, lacks a column or is damaged.

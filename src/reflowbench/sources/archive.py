@@ -106,6 +106,9 @@ def read_files(
 def _checked_name(path: Path, member: Member) -> str:
     """The name without `.` and doubled slashes, once it is found to stay below the root.
 
+    Returns:
+        The name, its parts joined by `/`.
+
     Raises:
         ReflowbenchError: If the name leads elsewhere or cannot be shown, or the member is neither a file nor a folder.
     """
@@ -131,6 +134,9 @@ def _checked_name(path: Path, member: Member) -> str:
 def _content(path: Path, name: str, member: Member, most: int, limit: int) -> bytes:
     """All bytes of a member, which are counted: what a header claims of them is not believed.
 
+    Returns:
+        The bytes, decompressed.
+
     Raises:
         ReflowbenchError: If there are more than `most`, which is what others have left of `limit`, or they cannot be
             read.
@@ -149,6 +155,9 @@ def counted(file: Readable, most: int, limit: int, where: str, remedy: str) -> b
         where: Its name.
         remedy: What to do if there are more.
 
+    Returns:
+        The bytes, `most` of them or fewer.
+
     Raises:
         ReflowbenchError: If there are more.
     """
@@ -165,6 +174,9 @@ def digest(files: Mapping[str, bytes]) -> str:
 
     Args:
         files: Bytes by name.
+
+    Returns:
+        The digits.
     """
     total = hashlib.sha256()
     for name in sorted(files):
@@ -194,6 +206,9 @@ def check_pinned(files: Mapping[str, bytes], sha256: str | None, path: Path) -> 
 
 def by_last_name(files: Mapping[str, bytes], path: Path) -> dict[str, bytes]:
     """Files by the last part of their names, so that a data set is the same in whatever folder it lies.
+
+    Returns:
+        The same files by their new names.
 
     Raises:
         ReflowbenchError: If two have the same.

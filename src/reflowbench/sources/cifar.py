@@ -98,6 +98,9 @@ def _python(path: Path, data: bytes) -> tuple[NDArray[np.uint8], NDArray[np.int6
 def _array(value: Any) -> NDArray[np.uint8]:
     """An array of bytes from the notes of how NumPy would make it.
 
+    Returns:
+        The array, in the shape that it had.
+
     Raises:
         ValueError: If it would be made in any other way.
     """

@@ -33,6 +33,9 @@ def is_incomplete(source: str, path: Path) -> bool:
     """Whether a folder is one to fetch into: not there, empty, or with some of the files that torchvision fetches.
 
     Files that are as they should be are not fetched again. A folder with anything else is somebody's own.
+
+    Returns:
+        Whether files may be put there; also for a set that is whole, of which nothing is fetched.
     """
     if not path.is_dir():
         return not path.exists()

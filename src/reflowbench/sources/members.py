@@ -219,6 +219,9 @@ def _kind(info: tarfile.TarInfo) -> str:
 def _long_name(info: tarfile.TarInfo, content: _Content) -> str | None:
     """The name of the next member, if this header has it.
 
+    Returns:
+        The name, or None.
+
     Raises:
         ValueError: If the header has something that changes where or what the next member is.
     """

@@ -80,6 +80,9 @@ def _opened(path: Path, name: str, data: bytes) -> Iterator[Image]:
 def _shape(path: Path, files: dict[str, bytes], most: int) -> tuple[int, int, int]:
     """(channels, height, width) from the headers of all images, before one of them is decoded.
 
+    Returns:
+        The shape that all images have.
+
     Raises:
         ReflowbenchError: If they are too large, of two sizes, or not 8-bit grey or colour.
     """

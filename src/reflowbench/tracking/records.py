@@ -15,7 +15,7 @@ from typing import Any
 
 from reflowbench.core.artifacts import read_json
 from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.flow.schemes import ADAPTIVE
+from reflowbench.core.schemes import ADAPTIVE
 from reflowbench.tracking.lock import Entry
 from reflowbench.tracking.state import UNKNOWN
 

@@ -51,6 +51,9 @@ class Results:
 
         It does not while a `dvc repro` has come part of the way: the evaluations are new, and results.csv still has
         the numbers of the last ones. Evaluations of cells that the grid has no longer are in none of them.
+
+        Returns:
+            True if both say the same of every cell.
         """
         results = self._report_files.get(RESULTS)
         if results is None or not self._reports_are_new():

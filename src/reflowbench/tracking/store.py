@@ -99,6 +99,9 @@ class Store:
 
         A login in the URI of a server is taken out of it and given to MLflow by the variables that are meant for it:
         errors of the libraries below quote URIs, each in its own spelling.
+
+        Returns:
+            The store, which need not answer.
         """
         root = Path(os.environ.get("DVC_ROOT") or workspace).resolve()
         uri = os.environ.get(URI_VARIABLE) or "sqlite:///mlflow.db"

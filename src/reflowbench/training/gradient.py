@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from reflowbench.core.device import autocast, device_of
+from reflowbench.core.device import autocast
 from reflowbench.core.distributed import world
+from reflowbench.core.flow.field import device_of
 from reflowbench.core.flow.loss import velocity_loss
 from reflowbench.core.optimizer import Adam
 from reflowbench.core.params import OptimParams

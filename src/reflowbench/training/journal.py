@@ -51,6 +51,9 @@ class Steps(Protocol):
 def live_after() -> float:
     """Seconds after which a run is shown live, by REFLOWBENCH_LIVE (`off` or a number); 30 if it is not set.
 
+    Returns:
+        Seconds; infinity for `off`.
+
     Raises:
         ReflowbenchError: If the variable is neither.
     """

@@ -20,7 +20,8 @@ from reflowbench.core.flow.times import draw_times
 from reflowbench.core.optimizer import Adam
 from reflowbench.core.params import GuardParams, OptimParams
 from reflowbench.core.randomness import generator
-from reflowbench.core.resume import State, flat, part_of
+from reflowbench.core.resume import flat, part_of
+from reflowbench.core.workspace import State
 from reflowbench.couplings.shared.base import Coupling, Networks, Spent
 from reflowbench.training.average import decay
 from reflowbench.training.gradient import Gradient

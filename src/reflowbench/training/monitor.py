@@ -12,16 +12,16 @@ import numpy as np
 import torch
 
 from reflowbench.core.artifacts import write_text
+from reflowbench.core.data.blocks import in_blocks
 from reflowbench.core.data.images import ImageSet
 from reflowbench.core.data.png import tile, write_png
 from reflowbench.core.data.streamed import fit_pixels
 from reflowbench.core.distributed import world
-from reflowbench.core.flow.blocks import in_blocks
 from reflowbench.core.flow.solvers import solve
 from reflowbench.core.gaussians import squared_wasserstein
 from reflowbench.core.params import MonitorParams
 from reflowbench.core.randomness import noise
-from reflowbench.core.resume import State
+from reflowbench.core.workspace import State
 from reflowbench.training.guard import Step
 from reflowbench.training.loop import Trainer
 

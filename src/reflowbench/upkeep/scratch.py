@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from reflowbench.core import locks, resume, sidecar
+from reflowbench.core import locks, sidecar, workspace
 from reflowbench.core.artifacts import read_json
 from reflowbench.core.errors import ReflowbenchError
 
@@ -38,9 +38,9 @@ def items() -> list[Item]:
 
 
 def _saved() -> Iterator[Item]:
-    for folder in (sidecar.folder() / resume.FOLDER).glob("*"):
+    for folder in (sidecar.folder() / workspace.FOLDER).glob("*"):
         try:
-            about = read_json(folder / resume.ABOUT)
+            about = read_json(folder / workspace.ABOUT)
             what = str(about["stage"] or about["script"])
         except (ReflowbenchError, KeyError):
             what = "unknown: its description is damaged"
@@ -49,7 +49,7 @@ def _saved() -> Iterator[Item]:
             with contextlib.suppress(FileNotFoundError):  # a stage that works replaces its files
                 facts.append(path.stat())
         size, changed = sum(fact.st_size for fact in facts), max((fact.st_mtime for fact in facts), default=0.0)
-        holder = locks.holder(_locks(), resume.subject(folder.name))
+        holder = locks.holder(_locks(), workspace.subject(folder.name))
         yield Item(folder, f"saved work of {what}", size, changed, holder)
 
 
@@ -73,7 +73,7 @@ def clean() -> list[Item]:
     for item in items():
         if item.path.is_dir():
             try:
-                with locks.locked(_locks(), resume.subject(item.path.name)):  # a stage may begin any moment
+                with locks.locked(_locks(), workspace.subject(item.path.name)):  # a stage may begin any moment
                     shutil.rmtree(item.path)
             except locks.LockedError:
                 continue

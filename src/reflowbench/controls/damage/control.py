@@ -93,6 +93,9 @@ class DamageControl:
     def __iter__(self) -> Iterator[str]:
         """Measure, yielding the name of each damage that is done.
 
+        Yields:
+            Names of damages, as in the parameters.
+
         Raises:
             ReflowbenchError: If there are too few images.
         """

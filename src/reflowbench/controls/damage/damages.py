@@ -122,6 +122,9 @@ def shrink(images: torch.Tensor, centres: torch.Tensor, factor: float) -> torch.
         images: Shape (n, dim).
         centres: Of all images, shape (dim,), or of each, shape (n, dim).
         factor: Of the deviations; the variance around the centres falls by its square.
+
+    Returns:
+        Shape (n, dim).
     """
     return centres + factor * (images - centres)
 
@@ -140,6 +143,9 @@ def blur(images: torch.Tensor, shape: tuple[int, int, int], weight: float) -> to
         images: Flat, shape (n, channels * height * width).
         shape: (channels, height, width).
         weight: Of each of the two neighbours along an axis; the pixel keeps 1 - 2 weight.
+
+    Returns:
+        Shape (n, channels * height * width).
     """
     x = images.reshape(-1, *shape)
     for axis, size in ((2, shape[1]), (3, shape[2])):

@@ -44,6 +44,9 @@ def markdown(changes: Sequence[Change], params: DamageParams) -> str:
     Args:
         changes: Of all damages and rows.
         params: The conditions, which it states.
+
+    Returns:
+        The page, as Markdown.
     """
     p, n = params, params.n_samples
     cells = {(c.damage, c.row): c for c in changes}
@@ -120,6 +123,9 @@ BEGIN, END = "<!-- damage -->\n", "<!-- /damage -->\n"
 
 def insert(page: str, report: str) -> str:
     """Put a report, without its title, between the marks of a page.
+
+    Returns:
+        The page with the report in place of what was there.
 
     Raises:
         ReflowbenchError: If the page does not have both marks once.

@@ -54,6 +54,9 @@ def ring() -> Mixture:
 
     The convention of unrolled GANs (Metz et al. 2017, arXiv 1611.02163) and of the toy data of WGAN-GP (Gulrajani
     et al. 2017, arXiv 1704.00028). PacGAN's (arXiv 1712.04086) is the same at half the size, radius 1 and 0.01.
+
+    Returns:
+        The mixture, in two dimensions.
     """
     angle = torch.arange(8) * (math.pi / 4)
     return Mixture("ring", 2 * torch.stack([angle.cos(), angle.sin()], dim=1), std=0.02, scale=2.5)
@@ -64,6 +67,9 @@ def grid() -> Mixture:
 
     The convention of VEEGAN (Srivastava et al. 2017, arXiv 1705.07761), PacGAN (Lin et al. 2018, arXiv 1712.04086)
     and the toy data of WGAN-GP.
+
+    Returns:
+        The mixture, in two dimensions.
     """
     line = torch.arange(-4.0, 5.0, 2.0)
     return Mixture("grid", torch.cartesian_prod(line, line), std=0.05, scale=5.0)

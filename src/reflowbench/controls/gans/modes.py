@@ -57,6 +57,9 @@ def uniform_divergence(share: torch.Tensor) -> float:
 
     Args:
         share: Shares that sum to 1, shape (modes,).
+
+    Returns:
+        The divergence, at least 0.
     """
     return float(torch.special.xlogy(share, share * len(share)).sum())
 

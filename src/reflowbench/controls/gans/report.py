@@ -100,6 +100,9 @@ def markdown(rows: Sequence[Row], params: GansParams, figure: str) -> str:
         rows: All scores.
         params: The conditions, which it states.
         figure: Path of the figure, relative to the report.
+
+    Returns:
+        The page, as Markdown.
     """
     gan, flow, n = params.gan, params.flow, params.n_samples
     parts = [

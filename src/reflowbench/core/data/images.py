@@ -155,6 +155,9 @@ class ImageSet:
     def load(cls, path: Path) -> ImageSet:
         """Read a set written by `save`.
 
+        Returns:
+            The set, as it was saved.
+
         Raises:
             ReflowbenchError: If the file is missing or damaged.
         """
@@ -168,6 +171,9 @@ class ImageSet:
             path: The file, for errors.
             tensors: Its tensors.
             facts: Its metadata.
+
+        Returns:
+            The set.
 
         Raises:
             ReflowbenchError: If it is not what `save` wrote.

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from reflowbench.core.artifacts import read_tensors, write_tensors
 from reflowbench.core.config import shortened
+from reflowbench.core.data.blocks import in_blocks
 from reflowbench.core.data.images import ImageSet, to_bytes
 from reflowbench.core.data.packed import Rows
 from reflowbench.core.device import device
 from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.flow.blocks import in_blocks
 from reflowbench.core.params import LatentsParams
 from reflowbench.core.randomness import noise
 
@@ -60,6 +60,9 @@ class Codec:
 
     def shape_of(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
         """(channels, height, width) of the latents of images of a shape.
+
+        Returns:
+            The shape.
 
         Raises:
             ReflowbenchError: If it cannot encode such images.
@@ -142,6 +145,9 @@ class Codec:
 
 def folder_digest(folder: Path) -> str:
     """Checksum of an autoencoder's two files: what `sha256sum config.json *.safetensors | sha256sum` prints of them.
+
+    Returns:
+        64 hexadecimal digits.
 
     Raises:
         ReflowbenchError: If one of them is missing.

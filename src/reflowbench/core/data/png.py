@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reflowbench.core.artifacts import atomic
-from reflowbench.core.errors import ReflowbenchError
 
 Bytes = NDArray[np.uint8]
 
@@ -24,32 +23,6 @@ def write_png(path: Path, image: Bytes) -> None:
 
     with atomic(path) as temporary:
         Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(temporary, format="PNG")
-
-
-def read_png(path: Path) -> Bytes:
-    """Read an 8-bit grey or colour PNG.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Shape (height, width, 1) for grey or (height, width, 3) for colour.
-
-    Raises:
-        ReflowbenchError: If the file is missing, damaged or of another kind.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path, formats=["PNG"]) as file:
-            if file.mode not in ("L", "RGB"):
-                raise ReflowbenchError(f"{path}: a PNG of mode {file.mode}; want 8-bit grey (L) or colour (RGB)")
-            pixels = np.array(file)
-    except FileNotFoundError:
-        raise ReflowbenchError(f"{path}: no such file") from None
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ReflowbenchError(f"{path}: not a PNG, or damaged ({error})") from None
-    return pixels.reshape(*pixels.shape[:2], -1)
 
 
 def tile(images: Bytes, columns: int, scale: int = 1, gap: int = 1) -> Bytes:

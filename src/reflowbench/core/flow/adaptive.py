@@ -13,7 +13,7 @@ import torch
 
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.flow.path import Velocity
-from reflowbench.core.flow.schemes import ADAPTIVE
+from reflowbench.core.schemes import ADAPTIVE
 
 _NODES = (0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1, 1)
 _WEIGHTS: tuple[tuple[float, ...], ...] = (

@@ -7,7 +7,7 @@ import math
 import torch
 
 from reflowbench.core.flow.path import Velocity, interpolate, target_velocity
-from reflowbench.core.flow.schemes import Loss
+from reflowbench.core.schemes import Loss
 
 HUBER_SCALE = 0.00054
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 
-from reflowbench.core.device import device_of
+from reflowbench.core.flow.field import device_of
 from reflowbench.core.flow.path import Velocity
 
 SdeKind = Literal["published", "marginal"]

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
-from reflowbench.core.device import device_of
 from reflowbench.core.errors import ReflowbenchError
+from reflowbench.core.flow.field import device_of
 from reflowbench.core.flow.path import Velocity
-from reflowbench.core.flow.schemes import FixedSolver
+from reflowbench.core.schemes import FixedSolver
 
 _Step = Callable[[Velocity, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 """(v, x, t, t_next) -> x at t_next; times of shape (1,), or (n,) where rows go different ways."""

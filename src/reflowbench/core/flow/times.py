@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from reflowbench.core.flow.schemes import TimeLaw
+from reflowbench.core.schemes import TimeLaw
 
 STEEPNESS = 4.0
 

@@ -187,6 +187,9 @@ def _values(params: UNetParams, sizes: list[tuple[int, int]]) -> int:
     """Numbers held at a time for one image, at most: all that is kept for the way back, and a block's own work.
 
     A block of the way back holds its input twice (as it came, and normalized), and three results.
+
+    Returns:
+        Their number.
     """
     channels = [multiplier * params.channels for multiplier in params.multipliers]
     levels = [c * height * width for c, (height, width) in zip(channels, sizes, strict=True)]

@@ -68,5 +68,8 @@ def space_of(latents: str | None) -> tuple[str, list[str]]:
 
     Args:
         latents: `latents.path`.
+
+    Returns:
+        The folder's name, and a list that is empty or of one item.
     """
     return ("latents", ["train"]) if latents else ("data", [])

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from reflowbench.core.flow.schemes import NFE_PER_STEP, FixedSolver
+from reflowbench.core.schemes import NFE_PER_STEP, FixedSolver
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]
 """Becomes part of paths, names of stages and command lines."""

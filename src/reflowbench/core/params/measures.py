@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from reflowbench.core.flow.schemes import FixedSolver, Precision
 from reflowbench.core.params.group import FileName, Group, PositiveInt, Sha256, check_whole_steps
+from reflowbench.core.schemes import FixedSolver, Precision
 
 
 class FeaturesParams(Group):

@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from reflowbench.core.flow.schemes import FixedSolver
 from reflowbench.core.params.group import Fraction, Group, Name, PositiveInt, check_whole_steps, distinct
 from reflowbench.core.params.network import Network
 from reflowbench.core.params.training import OptimParams, PairsParams
+from reflowbench.core.schemes import FixedSolver
 
 
 class SampleSize(Group):

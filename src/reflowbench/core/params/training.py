@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from reflowbench.core.flow.schemes import FixedSolver, Loss, Precision, TimeLaw
 from reflowbench.core.params.group import Group, PositiveInt, Storage
+from reflowbench.core.schemes import FixedSolver, Loss, Precision, TimeLaw
 
 
 class OptimParams(Group):

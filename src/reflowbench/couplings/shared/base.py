@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from reflowbench.core.data.images import ImageSet
-from reflowbench.core.device import Field
 from reflowbench.core.errors import ReflowbenchError
+from reflowbench.core.flow.field import Field
 from reflowbench.core.flow.path import Velocity
-from reflowbench.core.flow.schemes import Precision
 from reflowbench.core.params import PairsParams
 from reflowbench.core.randomness import generator
+from reflowbench.core.schemes import Precision
 from reflowbench.pairs.store import StoredHalf, synthetic_noise
 
 Pairs = tuple[torch.Tensor, torch.Tensor]
@@ -105,6 +105,9 @@ class Inputs:
 
     def stored(self, kind: str) -> StoredHalf:
         """Stored pairs of a kind that the method cannot do without.
+
+        Returns:
+            The stored half, by whose rows the other one is drawn again.
 
         Raises:
             ReflowbenchError: If the stage was not given them.

@@ -50,5 +50,8 @@ def mirrored(images: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:
     Args:
         images: Shape (n, channels * height * width).
         shape: (channels, height, width).
+
+    Returns:
+        The same shape.
     """
     return images.reshape(-1, *shape).flip(3).flatten(1)

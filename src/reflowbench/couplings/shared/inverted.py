@@ -9,8 +9,8 @@ import torch
 from pydantic import Field
 
 from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.flow.schemes import Source
 from reflowbench.core.params import Fraction, Group
+from reflowbench.core.schemes import Source
 from reflowbench.couplings.shared.base import Inputs, Networks, Pairs, Spent
 from reflowbench.pairs.generate import inverted_pairs
 from reflowbench.pairs.store import StoredHalf, write_pairs

@@ -7,10 +7,10 @@ import torch
 from reflowbench.core.distributed import world
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.flow.path import Velocity
-from reflowbench.core.flow.schemes import NFE_PER_STEP, FixedSolver, Source
 from reflowbench.core.flow.solvers import solve
 from reflowbench.core.params import Fraction, Group, PositiveInt
 from reflowbench.core.randomness import noise
+from reflowbench.core.schemes import NFE_PER_STEP, FixedSolver, Source
 from reflowbench.couplings.shared.base import Coupling, Inputs, Networks, Pairs, join
 from reflowbench.pairs.assignment import assign
 

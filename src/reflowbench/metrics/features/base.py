@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from reflowbench.core.data.blocks import BLOCK, in_blocks
 from reflowbench.core.data.packed import Rows
-from reflowbench.core.flow.blocks import BLOCK, in_blocks
 
 Array = NDArray[np.float64]
 

@@ -21,7 +21,8 @@ from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.optimizer import Adam
 from reflowbench.core.params import FeaturesParams
 from reflowbench.core.randomness import generator
-from reflowbench.core.resume import State, flat, part_of
+from reflowbench.core.resume import flat, part_of
+from reflowbench.core.workspace import State
 from reflowbench.metrics.features.base import blockwise
 
 _AT_ONCE = 2048
@@ -92,6 +93,9 @@ class ClassifierTraining:
 
     def __iter__(self) -> Iterator[float]:
         """Take the steps that are left, yielding the loss of each.
+
+        Yields:
+            Cross-entropy of each step, in nats.
 
         Raises:
             ReflowbenchError: If the training diverges.

@@ -132,6 +132,9 @@ class EfficientNet:
 
         Args:
             images: Flat, at grey levels in [-1, 1], shape (n, channels * height * width).
+
+        Returns:
+            Shape (n, 1280).
         """
         return blockwise(self._block, images, BLOCK)
 

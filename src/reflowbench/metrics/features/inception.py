@@ -65,6 +65,9 @@ class Inception:
 
         Args:
             images: Flat, at grey levels in [-1, 1], shape (n, channels * height * width).
+
+        Returns:
+            Shape (n, 2048).
         """
         return blockwise(self._block, images, BLOCK)
 
@@ -120,6 +123,9 @@ def _torchscript(path: Path, mode: str, device: torch.device | str) -> Callable[
     """The TensorFlow network of 2015 as TorchScript, which resizes by itself in the mode legacy_tensorflow.
 
     Loading TorchScript runs what is in the file: the checksum, verified before, is the trust.
+
+    Returns:
+        What maps images of shape (n, 3, height, width) to features.
     """
     from cleanfid.inception_torchscript import InceptionV3W
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from reflowbench.core.artifacts import content_hash
 from reflowbench.core.evaluations import distance_name
-from reflowbench.core.flow.schemes import ADAPTIVE
+from reflowbench.core.schemes import ADAPTIVE
 from reflowbench.report.markdown import Settings, leaves
 from reflowbench.report.page.markup import Html, element, grid, join, prose
 from reflowbench.report.page.numbers import Numbers

@@ -13,7 +13,7 @@ from reflowbench.core.artifacts import read_tensors
 from reflowbench.core.data.images import to_bytes
 from reflowbench.core.data.png import Bytes, tile
 from reflowbench.core.evaluations import BASE, SAMPLES_FILE, cell_folder
-from reflowbench.core.flow.schemes import ADAPTIVE
+from reflowbench.core.schemes import ADAPTIVE
 from reflowbench.results.access import Results
 
 

@@ -56,15 +56,3 @@ def population_gains(
 def gain_bound(spectrum: Sequence[float], noise: float, real: float) -> Array:
     """Lower bound r s_0 / (r s_0 + q) on every round's gain: a share r of real data has at least that variance."""
     return gain(real * np.asarray(spectrum, dtype=np.float64), noise)
-
-
-def fixed_point(spectrum: Sequence[float], noise: float, real: float) -> Array:
-    """Gain after infinitely many rounds of `replace`, shape (k,).
-
-    s = r s_0 + (1 - r) s^2 / (s + q) is r s^2 + (q - r s_0) s - r s_0 q = 0, whose positive root it is; 0 if r = 0.
-    """
-    start = np.asarray(spectrum, dtype=np.float64)
-    if real == 0:
-        return np.zeros_like(start)
-    linear = noise - real * start
-    return gain((np.sqrt(linear**2 + 4 * real**2 * start * noise) - linear) / (2 * real), noise)

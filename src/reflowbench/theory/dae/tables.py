@@ -37,6 +37,9 @@ class Job:
 def dae_jobs(params: TheoryDaeParams, noise: float) -> list[Job]:
     """Every setting of one noise variance, those with most rows first.
 
+    Returns:
+        The settings, each of which is a job of its own.
+
     Raises:
         ReflowbenchError: If there is no setting of `replace`, which the closed forms are about, or a number of samples
             is there twice.

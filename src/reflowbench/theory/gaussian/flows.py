@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from reflowbench.core.artifacts import scratch_folder, write_tensors
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.flow.path import Velocity
-from reflowbench.core.flow.schemes import NFE_PER_STEP
 from reflowbench.core.flow.solvers import trajectory
 from reflowbench.core.networks import registry as networks
 from reflowbench.core.params import Group, TheoryGaussianParams
 from reflowbench.core.randomness import generator, noise
+from reflowbench.core.schemes import NFE_PER_STEP
 from reflowbench.couplings.shared.registry import Method
 from reflowbench.metrics.measurement import UndefinedError
 from reflowbench.metrics.straightness import sample_with_geometry

@@ -63,6 +63,9 @@ class Flows:
             round_: Round.
             metric: Which score.
             nfe: Network evaluations; the highest if None.
+
+        Returns:
+            The interval, over the seeds that have this score.
         """
         t = self.table
         method = "base" if not round_ and method in self.methods else method

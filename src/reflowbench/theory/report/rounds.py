@@ -110,6 +110,9 @@ def chains(table: pd.DataFrame, params: TheoryDaeParams) -> list[Chain]:
     Args:
         table: Lines of `theory_dae`, of all noise variances.
         params: What was run.
+
+    Returns:
+        One for each setting.
     """
     found = []
     for key, lines in table.groupby(["noise", "history", "real", "samples", "fit"], sort=False):
