@@ -8,8 +8,9 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
 PEERS := .scratch/peers
+SITE := .scratch/site
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate
-.PHONY: help install repro study controls report test test-long test-gpu chaos chaos-short bench lint gate audit lock clean
+.PHONY: help install repro study controls report test test-long test-gpu chaos chaos-short bench docs lint gate audit lock clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -44,8 +45,8 @@ controls: $(STAMP) $(CHECKED) ## run the positive controls of the metrics (docs/
 report: $(STAMP) $(CHECKED) ## bring tables and figures up to date
 	dvc repro report
 
-test: $(STAMP) ## run the tests, the whole pipeline on the tiny profile among them
-	$(PYTEST) -m "not long"
+test: $(STAMP) ## run the tests, the whole pipeline on the tiny profile among them; COVERAGE=1 counts lines too
+	$(PYTEST) -m "not long" $(if $(COVERAGE),--cov --cov-report=term)
 
 test-long: $(STAMP) ## run the tests that take minutes or want a PostgreSQL too
 	$(PYTEST) -m long
@@ -68,10 +69,17 @@ $(PEERS)/.installed: benchmarks/requirements.lock | $(STAMP)
 bench: $(STAMP) $(PEERS)/.installed ## measure side by side with peers (docs/performance.md), about an hour on an idle machine
 	PYTHONPATH=$(PEERS) python -m benchmarks $(ONLY)
 
-lint: $(STAMP) ## check style and types
-	ruff check src stages tests benchmarks
-	ruff format --check src stages tests benchmarks
+docs: $(STAMP) ## build the pages as a site, .scratch/site/README.html, and check every link inside
+	rm -rf $(SITE) $(SITE)-pages && mkdir -p $(SITE)-pages
+	git ls-files '*.md' docs reports benchmarks/results.json | tar -cf - -T - | tar -xf - -C $(SITE)-pages
+	sphinx-build --quiet --fail-on-warning --keep-going -c docs $(SITE)-pages $(SITE)
+
+lint: $(STAMP) ## check style, types, who imports whom, and what is unused
+	ruff check src stages tests benchmarks docs
+	ruff format --check src stages tests benchmarks docs
 	mypy
+	lint-imports
+	vulture
 
 gate: $(STAMP) ## check that the committed results come from the committed code and parameters
 	python tests/gate.py
