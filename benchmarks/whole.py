@@ -2,7 +2,7 @@
 
 What a stage takes is from its sidecar, its start from a run of the same script with `--help`; what is left of the wall
 time is DVC's: reading the DAG, hashing, the lock, the cache. Then the same by `reflowbench launch` in another clone.
-Takes 35 minutes on two cores.
+Takes 45 minutes on two cores.
 """
 
 from __future__ import annotations
