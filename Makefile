@@ -71,7 +71,9 @@ bench: $(STAMP) $(PEERS)/.installed ## measure side by side with peers (docs/per
 
 docs: $(STAMP) ## build the pages as a site, .scratch/site/README.html, and check every link inside
 	rm -rf $(SITE) $(SITE)-pages && mkdir -p $(SITE)-pages
-	git ls-files '*.md' docs reports benchmarks/results.json | tar -cf - -T - | tar -xf - -C $(SITE)-pages
+	git ls-files '*.md' docs reports benchmarks/results.json > $(SITE)-pages/files
+	tar -cf $(SITE)-pages/files.tar -T $(SITE)-pages/files
+	tar -xf $(SITE)-pages/files.tar -C $(SITE)-pages
 	sphinx-build --quiet --fail-on-warning --keep-going -c docs $(SITE)-pages $(SITE)
 
 lint: $(STAMP) ## check style, types, who imports whom, and what is unused
@@ -90,8 +92,9 @@ audit: $(STAMP) ## check the dependencies: exact pins, as installed, without kno
 lock: $(STAMP) ## resolve pyproject.toml into the two requirements.lock anew, keeping what still fits
 	python -m pip install --quiet uv
 	$(LOCK) --custom-compile-command "make lock" --extra dev pyproject.toml -o requirements.lock
-	$(LOCK) --no-header --extra bench -c requirements.lock pyproject.toml | grep -vxFf requirements.lock \
-	  > benchmarks/requirements.lock
+	@mkdir -p .scratch
+	$(LOCK) --no-header --extra bench -c requirements.lock pyproject.toml -o .scratch/bench.lock
+	grep -vxFf requirements.lock .scratch/bench.lock > benchmarks/requirements.lock
 
 clean: ## remove what a run makes (not .venv, not DVC's cache)
-	rm -rf runs .scratch mlflow.db mlflow.db-* mlartifacts .pytest_cache .mypy_cache .ruff_cache
+	rm -rf runs .scratch mlflow.db mlflow.db-* mlartifacts dvc_plots .coverage* .hypothesis .import_linter_cache .pytest_cache .mypy_cache .ruff_cache

@@ -19,11 +19,15 @@ from pathlib import Path
 from benchmarks.clones import ROOT
 from benchmarks.tables import PAGE, RESULTS, render
 from reflowbench.core.stage import set_threads
+from reflowbench.core.start import threads
 
 NAMES = (
     "peers.before", "peers.start", "peers.pairs", "peers.training", "peers.reflow", "peers.online", "peers.frechet",
     "peers.evaluation", "peers.store", "levers", "parts", "scaling", "whole",
 )  # fmt: skip
+
+
+LIBRARIES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def main() -> None:
@@ -32,16 +36,24 @@ def main() -> None:
     parser.add_argument("names", nargs="*", choices=[*NAMES, []], metavar="NAME", help=f"of {', '.join(NAMES)}")
     parser.add_argument("--turns", type=int, default=5, help="repetitions (default: %(default)s)")
     parser.add_argument("--one", choices=NAMES, help=argparse.SUPPRESS)
+    parser.add_argument("--commit", default=_commit(), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
-        print(json.dumps(_run(args.one, args.turns)))
+        print(json.dumps(_run(args.one, args.turns, args.commit)))
         return
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     failed = []
     for name in args.names or NAMES:
         print(f"{name} ...", file=sys.stderr, flush=True)
-        command = [sys.executable, "-m", "benchmarks", "--one", name, "--turns", str(args.turns)]
-        made = subprocess.run(command, stdout=subprocess.PIPE, check=False, text=True)
+        # Of the commit before this writes anything.
+        options = ["--one", name, "--turns", str(args.turns), "--commit", args.commit]
+        made = subprocess.run(
+            [sys.executable, "-m", "benchmarks", *options],
+            env=_environment(),
+            stdout=subprocess.PIPE,
+            check=False,
+            text=True,
+        )
         if made.returncode:
             failed.append(name)
             continue
@@ -58,7 +70,18 @@ def main() -> None:
         sys.exit(f"failed: {', '.join(failed)}")
 
 
-def _run(name: str, turns: int) -> dict[str, object]:
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, check=False, text=True).stdout.strip() or "unknown"
+
+
+def _environment() -> dict[str, str]:
+    """With as many threads in NumPy's libraries, and in processes that a benchmark starts, as in torch."""
+    count = threads()
+    return os.environ | (dict.fromkeys(LIBRARIES, str(count)) if count else {})
+
+
+def _run(name: str, turns: int, commit: str) -> dict[str, object]:
     set_threads()
     import torch
 
@@ -75,7 +98,7 @@ def _run(name: str, turns: int) -> dict[str, object]:
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "commit": commit.stdout.strip() or "unknown",
+        "commit": commit,
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
     }
     return {"machine": about, "rows": found}

@@ -18,9 +18,9 @@ from reflowbench.couplings.shared.base import Inputs, Networks
 from reflowbench.metrics.frechet import FrechetDistance
 from reflowbench.training.loop import Trainer
 
-SEEDS, REPLAYS = (0, 1, 2), (1, 8, 16, 64)
+SEEDS, REPLAYS = (0, 1, 2), (1, 4, 8, 16, 64)
 SCRIPTS = 2 * 99
-"""Forward passes of the whole batch before each update, in the authors' script: it makes twice what it uses."""
+"""Forward passes of the whole batch before each update, read off the authors' script: it makes twice what it uses."""
 
 
 class Counted(nn.Module):
@@ -45,9 +45,11 @@ def rows(turns: int) -> Iterator[Comparison]:
     for replay in REPLAYS:
         spent = _spent(replay)
         distances = ", ".join(f"{value:.1f}" for value in found[replay])
-        facts = {"unit": "NFE", "FD after a round, by seed": distances}
+        facts = {"unit": "NFE", "FD after a round with ten steps in place of 99, by seed": distances}
         what = f"OCAR update, 99 Euler steps, replay {replay}"
-        yield Comparison(what, "the authors' script", [spent] * len(SEEDS), [float(SCRIPTS)] * len(SEEDS), facts)
+        yield Comparison(
+            what, "the authors' script, by its code", [spent] * len(SEEDS), [float(SCRIPTS)] * len(SEEDS), facts
+        )
 
 
 def _coupling(seed: int, steps: int, replay: int) -> Ocar:
