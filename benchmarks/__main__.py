@@ -88,9 +88,6 @@ def _run(name: str, turns: int, commit: str) -> dict[str, object]:
     module = importlib.import_module(f"benchmarks.{name}")
     if hasattr(module, "THREADS"):
         torch.set_num_threads(module.THREADS)
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, check=False, text=True
-    )
     found = [row if isinstance(row, dict) else row.written() for row in module.rows(turns)]
     about = {
         "processor": _processor(),
