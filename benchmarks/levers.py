@@ -85,6 +85,10 @@ def _levers() -> dict[str, tuple[Work, Work]]:
             partial(_rows, mlp, x, 256),
         ),
         "the same, all at once | 256": (partial(_rows, mlp, x, 1024), partial(_rows, mlp, x, 256)),
+        "the same, all at once, one thread | 256": (
+            partial(_threads, 1, partial(_rows, mlp, x, 1024)),
+            partial(_threads, 1, partial(_rows, mlp, x, 256)),
+        ),
         "float32 products in bf16 by oneDNN (`fp32_precision`) | in float32": (
             partial(_onednn, mlp, x),
             partial(_rows, mlp, x, 256),
@@ -94,8 +98,8 @@ def _levers() -> dict[str, tuple[Work, Work]]:
             partial(_rows, mlp, x, 256),
         ),
         "two threads in a training step of the default network | one": (
-            partial(_threads, 2, step),
-            partial(_threads, 1, step),
+            partial(_threads, 2, partial(step, 20)),
+            partial(_threads, 1, partial(step, 20)),
         ),
         "reading and writing dvc.lock by libyaml | by ruamel.yaml, as DVC does after every stage": (_libyaml, _ruamel),
     }
@@ -170,10 +174,10 @@ def _onednn(network: nn.Module, x: torch.Tensor) -> None:
         settings.fp32_precision = before
 
 
-def _threads(count: int, step: Callable[[int], None]) -> None:
+def _threads(count: int, work: Work) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(count)
-    step(20)
+    work()
     torch.set_num_threads(before)
 
 

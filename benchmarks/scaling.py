@@ -76,7 +76,7 @@ def pixels(n: int) -> Callable[[], object]:
 
     side = round(n**0.5)
     shape = UNetParams(
-        name="unet", channels=32, multipliers=[1, 2, 2, 2], blocks=1, attention=[side // 8], head_channels=32
+        name="unet", channels=32, multipliers=[1, 2, 2, 2], blocks=1, attention=[side // 8], head_channels=32, dropout=0
     )
     network, x, t = registry.build(shape, (3, side, side), 0).eval(), torch.randn(16, 3 * n), torch.rand(1)
 

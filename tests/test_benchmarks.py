@@ -2,9 +2,12 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 
+from benchmarks import scaling
 from benchmarks.peers.turns import Comparison, in_turn
 from benchmarks.scaling import Growth
 from benchmarks.tables import PAGE, RESULTS, render
@@ -70,12 +73,22 @@ def numbers(text):
     return [float(value) for value in text.split(", ")]
 
 
-def test_parts_of_a_step_are_measured():
-    from benchmarks import parts
+@pytest.mark.parametrize(("prepare", "n"), [(scaling.pairs, 256), (scaling.batch, 16), (scaling.pixels, 64),
+                                            (scaling.steps, 2), (scaling.frechet, 64)])  # fmt: skip
+def test_what_is_scaled_runs_at_a_small_size(prepare, n):
+    prepare(n)()
+    assert prepare in [case[2] for case in scaling.CASES]
 
-    found = {row["part"]: row for row in parts.rows(1)}
+
+def test_a_benchmark_runs_as_make_bench_runs_it():
+    command = [sys.executable, "-m", "benchmarks", "--one", "parts", "--turns", "1", "--commit", "abc"]
+    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    result = json.loads(made.splitlines()[-1])
+    found = {row["part"]: row for row in result["rows"]}
     assert found["the whole step"]["share"] == 1
     assert len(found) == 6 and all(row["milliseconds"] > 0 for row in found.values())
+    assert result["machine"]["commit"] == "abc" and result["machine"]["threads"] == 1
+    assert "1 thread" in render("<!-- parts -->\n<!-- end -->\n", {"parts": result})
 
 
 def test_the_peers_are_pinned_and_no_part_of_the_project():
