@@ -36,17 +36,16 @@ def main() -> None:
     parser.add_argument("names", nargs="*", choices=[*NAMES, []], metavar="NAME", help=f"of {', '.join(NAMES)}")
     parser.add_argument("--turns", type=int, default=5, help="repetitions (default: %(default)s)")
     parser.add_argument("--one", choices=NAMES, help=argparse.SUPPRESS)
-    parser.add_argument("--commit", default=_commit(), help=argparse.SUPPRESS)
+    parser.add_argument("--commit", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
         print(json.dumps(_run(args.one, args.turns, args.commit)))
         return
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    failed = []
+    commit, failed = _commit(), []  # before this writes anything
     for name in args.names or NAMES:
         print(f"{name} ...", file=sys.stderr, flush=True)
-        # Of the commit before this writes anything.
-        options = ["--one", name, "--turns", str(args.turns), "--commit", args.commit]
+        options = ["--one", name, "--turns", str(args.turns), "--commit", commit]
         made = subprocess.run(
             [sys.executable, "-m", "benchmarks", *options],
             env=_environment(),

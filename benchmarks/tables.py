@@ -30,12 +30,13 @@ def render(page: str, results: Mapping[str, Any]) -> str:
 
 def _machine(facts: Row) -> str:
     return (
-        f"{facts['processor']}, {facts['cores']} cores, torch {facts['torch']} with {_threads(facts['threads'])}, "
+        f"{facts['processor']}, {facts['cores']} cores, torch {facts['torch']} with {in_words(facts['threads'])}, "
         f"Python {facts['python']}; {facts['date']}, at {facts['commit']}."
     )
 
 
-def _threads(count: int) -> str:
+def in_words(count: int) -> str:
+    """A number of threads."""
     return "1 thread" if count == 1 else f"{count} threads"
 
 

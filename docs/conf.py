@@ -18,7 +18,6 @@ html_title = project
 html_copy_source = False
 html_show_sphinx = False
 myst_heading_anchors = 4
-suppress_warnings: list[str] = []
 
 MENU = {
     "How to": {

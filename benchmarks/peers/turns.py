@@ -8,6 +8,7 @@ from statistics import median
 
 import torch
 
+from benchmarks.tables import in_words
 from benchmarks.timing import seconds
 
 Work = Mapping[str, Callable[[], object]]
@@ -54,7 +55,7 @@ def numbers_of_threads() -> Iterator[str]:
     all_ = torch.get_num_threads()
     for count in sorted({1, all_}):
         torch.set_num_threads(count)
-        yield "1 thread" if count == 1 else f"{count} threads"
+        yield in_words(count)
     torch.set_num_threads(all_)
 
 
