@@ -19,19 +19,18 @@ from pathlib import Path
 from benchmarks.clones import ROOT
 from benchmarks.tables import PAGE, RESULTS, render
 from reflowbench.core.stage import set_threads
-from reflowbench.core.start import threads
+from reflowbench.core.start import LIBRARIES, threads
 
 NAMES = (
     "peers.before", "peers.start", "peers.pairs", "peers.training", "peers.reflow", "peers.online", "peers.frechet",
-    "peers.evaluation", "peers.store", "levers", "parts", "scaling", "whole",
+    "peers.evaluation", "peers.store", "peers.gpu", "levers", "parts", "scaling", "whole",
 )  # fmt: skip
-
-
-LIBRARIES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+ON_GPU = ("peers.gpu",)
+"""Those that run where there is a GPU alone."""
 
 
 def main() -> None:
-    """Run what is named, or all; keep the results of the others."""
+    """Run what is named, or all that this machine can; keep the results of the others."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", choices=[*NAMES, []], metavar="NAME", help=f"of {', '.join(NAMES)}")
     parser.add_argument("--turns", type=int, default=5, help="repetitions (default: %(default)s)")
@@ -43,7 +42,7 @@ def main() -> None:
         return
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     commit, failed = _commit(), []  # before this writes anything
-    for name in args.names or NAMES:
+    for name in args.names or _possible():
         print(f"{name} ...", file=sys.stderr, flush=True)
         options = ["--one", name, "--turns", str(args.turns), "--commit", commit]
         made = subprocess.run(
@@ -69,6 +68,12 @@ def main() -> None:
         sys.exit(f"failed: {', '.join(failed)}")
 
 
+def _possible() -> list[str]:
+    import torch
+
+    return [name for name in NAMES if name not in ON_GPU or torch.cuda.is_available()]
+
+
 def _commit() -> str:
     command = ["git", "describe", "--always", "--dirty"]
     return subprocess.run(command, cwd=ROOT, capture_output=True, check=False, text=True).stdout.strip() or "unknown"
@@ -89,7 +94,7 @@ def _run(name: str, turns: int, commit: str) -> dict[str, object]:
         torch.set_num_threads(module.THREADS)
     found = [row if isinstance(row, dict) else row.written() for row in module.rows(turns)]
     about = {
-        "processor": _processor(),
+        "processor": torch.cuda.get_device_name() if name in ON_GPU else _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),

@@ -10,7 +10,7 @@ import torch
 from torchdiffeq import odeint
 
 from benchmarks.peers.networks import Call, default, digits, papers, torchcfms
-from benchmarks.peers.turns import Comparison, in_turn, numbers_of_threads
+from benchmarks.peers.turns import Caller, Comparison, call, in_turn, numbers_of_threads
 from reflowbench.core.flow.field import Field
 from reflowbench.core.flow.solvers import solve
 from reflowbench.core.params import PairsParams
@@ -24,7 +24,8 @@ BATCH = 1024
 
 def euler(network: Call, x: torch.Tensor, steps: int, backward: bool = False) -> torch.Tensor:
     """The peer's way: a grid of times, the whole path kept. The network is given a time without dimensions."""
-    times = torch.linspace(1.0, 0.0, steps + 1) if backward else torch.linspace(0.0, 1.0, steps + 1)
+    start, end = (1.0, 0.0) if backward else (0.0, 1.0)
+    times = torch.linspace(start, end, steps + 1, device=x.device)
     with torch.no_grad():
         return odeint(lambda t, state: network(state, t), x, times, method="euler")[-1]
 
@@ -42,7 +43,7 @@ def noise_ratio(made: torch.Tensor, exact: torch.Tensor) -> float:
 def rows(turns: int) -> Iterator[Comparison]:
     """Both networks, both ways."""
     yield from _default(turns)
-    yield from _papers(turns)
+    yield from papers_rows(turns, torch.device("cpu"), n=16, steps=3)
 
 
 def _default(turns: int) -> Iterator[Comparison]:
@@ -64,12 +65,14 @@ def _default(turns: int) -> Iterator[Comparison]:
         yield from _rows(theirs, ours, what, "torchdiffeq's Euler on the same network, float32", 2 * turns)
 
 
-def _papers(turns: int) -> Iterator[Comparison]:
-    ours_, theirs_, n, steps = papers().eval(), torchcfms().eval(), 16, 3
-    x = torch.randn(n, 3 * 32 * 32, generator=torch.Generator().manual_seed(0))
+def papers_rows(turns: int, where: torch.device, n: int, steps: int, settings: Caller = call) -> Iterator[Comparison]:
+    """The paper's U-Net on a device; the peer's part is called by `settings`."""
+    ours_, theirs_ = papers().eval().to(where), torchcfms().eval().to(where)
+    x = torch.randn(n, 3 * 32 * 32, generator=torch.Generator().manual_seed(0)).to(where)
 
     def theirs(backward: bool) -> torch.Tensor:
-        return euler(lambda x, t: theirs_(t, x), x.reshape(n, 3, 32, 32), steps, backward)
+        images = x.reshape(n, 3, 32, 32)
+        return settings(lambda: euler(lambda x, t: theirs_(t, x), images, steps, backward))
 
     def ours(backward: bool, precision: Precision) -> torch.Tensor:
         return solve(Field(ours_, precision), x, "euler", steps, backward=backward)

@@ -10,7 +10,7 @@ from torch import nn
 from torchcfm.conditional_flow_matching import ConditionalFlowMatcher
 
 from benchmarks.peers.networks import PIXELS, Call, digits, fresh, papers, params, torchcfms, trainer_of
-from benchmarks.peers.turns import Comparison, in_turn, numbers_of_threads
+from benchmarks.peers.turns import Caller, Comparison, call, in_turn, numbers_of_threads
 from reflowbench.core.data.images import ImageSet
 from reflowbench.core.data.packed import PackedImages
 from reflowbench.core.params import OptimParams
@@ -56,7 +56,7 @@ def rows(turns: int) -> Iterator[Comparison]:
     """The default network with three seeds, so long that losses can be compared; the paper's, for some steps."""
     for threads in numbers_of_threads():
         yield from _default(threads)
-    yield from _papers(turns)
+    yield from papers_rows(turns, torch.device("cpu"), batch=8, steps=2)
 
 
 def _default(threads: str) -> Iterator[Comparison]:
@@ -92,17 +92,21 @@ def _listed(values: list[float]) -> str:
     return ", ".join(f"{value:.4f}" for value in values)
 
 
-def _papers(turns: int) -> Iterator[Comparison]:
+def papers_rows(
+    turns: int, where: torch.device, batch: int, steps: int, settings: Caller = call
+) -> Iterator[Comparison]:
+    """Steps of the paper's U-Net on a device; the peer's are called by `settings`."""
     levels = torch.randint(0, 256, (256, 3 * 32 * 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     data = ImageSet(PackedImages(levels, 256), torch.zeros(256, dtype=torch.long), PIXELS, 256, False)
-    optim = params().base.model_copy(update={"batch": 8, "lr": 2e-4, "steps": 2 * (turns + 2), "ema": 0.9999})
-    theirs = torchcfms()
-    peer = Script(theirs, lambda x, t: theirs(t, x), data.images[torch.arange(256)].reshape(-1, *PIXELS), optim)
-    work: dict[str, Callable[[], object]] = {"peer": lambda: peer.steps(2)}
+    optim = params().base.model_copy(update={"batch": batch, "lr": 2e-4, "steps": steps * (turns + 2), "ema": 0.9999})
+    theirs = torchcfms().to(where)
+    images = data.images[torch.arange(256)].reshape(-1, *PIXELS).to(where)
+    peer = Script(theirs, lambda x, t: theirs(t, x), images, optim)
+    work: dict[str, Callable[[], object]] = {"peer": lambda: settings(lambda: peer.steps(steps))}
     for precision in PRECISIONS:
-        _, steps = trainer_of(papers(), data, optim.model_copy(update={"precision": precision}), 0)
-        work[precision] = lambda steps=steps: steps(2)
+        _, take = trainer_of(papers().to(where), data, optim.model_copy(update={"precision": precision}), 0)
+        work[precision] = lambda take=take: take(steps)
     taken = in_turn(work, turns)
     for precision in PRECISIONS:
-        what = f"2 steps of {optim.batch}, the paper's U-Net, {precision}"
+        what = f"{steps} steps of {optim.batch}, the paper's U-Net, {precision}"
         yield Comparison(what, "the same loop, torchcfm's U-Net, float32", taken[precision], taken["peer"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from statistics import median
+from typing import Any
 
 import torch
 
@@ -12,6 +13,8 @@ from benchmarks.tables import in_words
 from benchmarks.timing import seconds
 
 Work = Mapping[str, Callable[[], object]]
+Caller = Callable[[Callable[[], Any]], Any]
+"""Calls what it is given, and gives what that gives."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +62,17 @@ def numbers_of_threads() -> Iterator[str]:
     torch.set_num_threads(all_)
 
 
+def call(work: Callable[[], Any]) -> Any:
+    """The plainest `Caller`."""
+    return work()
+
+
 def in_turn(work: Work, turns: int, warm: int = 1) -> dict[str, list[float]]:
     """Seconds of each piece of work, in so many turns after those that warm up."""
     taken: dict[str, list[float]] = {name: [] for name in work}
     for turn in range(warm + turns):
-        for name, call in work.items():
-            spent = seconds(call)
+        for name, piece in work.items():
+            spent = seconds(piece)
             if turn >= warm:
                 taken[name].append(spent)
     return taken

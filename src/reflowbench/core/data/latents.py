@@ -130,7 +130,7 @@ class Codec:
         except ImportError as error:
             raise ReflowbenchError(
                 f"latents.path = {str(self._folder)!r}: the autoencoder needs the optional package diffusers, which is "
-                f"not installed ({error}); run `pip install '.[latents]'` in the root of the repository"
+                f"not installed ({error}); run `pip install -e '.[latents]'` in the root of the repository"
             ) from None
         try:
             with torch.random.fork_rng(devices=[]):  # initial weights must not move the global generator

