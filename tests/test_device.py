@@ -9,7 +9,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from reflowbench.core import device as devices
-from reflowbench.core.device import autocast, device
+from reflowbench.core.device import attention, autocast, device
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.flow.adaptive import solve_adaptive
 from reflowbench.core.flow.field import Field, device_of
@@ -35,6 +35,7 @@ def two_gpus(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
     for name in ("LOCAL_RANK", "LOCAL_WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
@@ -58,6 +59,20 @@ def test_the_environment_chooses(monkeypatch, two_gpus, value, expected):
     assert torch.backends.cudnn.benchmark == torch.backends.cudnn.allow_tf32 == (expected == "cpu")
     for kind in ATTENTION:
         assert getattr(torch.backends.cuda, f"{kind}_sdp_enabled")() == (expected == "cpu")
+
+
+def test_attention_is_fast_where_nobody_wants_its_gradients(two_gpus):
+    where = device()
+
+    def fast():
+        return [kind for kind in ATTENTION if getattr(torch.backends.cuda, f"{kind}_sdp_enabled")()]
+
+    with torch.enable_grad(), attention(where):
+        assert not fast()
+    with torch.inference_mode(), attention(where):
+        assert fast() == ["flash", "mem_efficient"]
+    assert not fast()
+    assert not torch.utils.deterministic.fill_uninitialized_memory
 
 
 def test_without_a_gpu_auto_is_the_cpu(monkeypatch):

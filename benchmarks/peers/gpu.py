@@ -33,5 +33,5 @@ def as_torch_comes(work: Callable[[], Any]) -> Any:
 def rows(turns: int) -> Iterator[Comparison]:
     """Pairs and inversions in batches of 512, training steps of 128 as in the paper."""
     where = device()
-    yield from pairs.papers_rows(turns, where, n=512, steps=10, settings=as_torch_comes)
-    yield from training.papers_rows(turns, where, batch=128, steps=10, settings=as_torch_comes)
+    yield from pairs.papers_rows(turns, where, n=512, steps=4, settings=as_torch_comes, compiled=True)
+    yield from training.papers_rows(turns, where, batch=128, steps=5, settings=as_torch_comes, compiled=True)

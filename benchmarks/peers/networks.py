@@ -58,9 +58,9 @@ def fresh(seed: int) -> nn.Module:
     return registry.build(params().network, digits()[0].shape, seed)
 
 
-def papers(seed: int = 0) -> nn.Module:
+def papers(seed: int = 0, **changes: bool) -> nn.Module:
     """The paper's U-Net, ours. Its last layer, which begins as zero, is drawn: the velocities are of size 1."""
-    network = registry.build(PAPERS, PIXELS, seed)
+    network = registry.build(PAPERS.model_copy(update=changes), PIXELS, seed)
     torch.nn.init.normal_(network.output[-1].weight, std=0.03, generator=torch.Generator().manual_seed(seed))
     return network
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 import torch
@@ -20,6 +20,8 @@ from reflowbench.pairs.generate import inverted_pairs, synthetic_pairs
 PRECISIONS: tuple[Precision, ...] = ("float32", "bf16")
 BATCH = 1024
 """Images that torchcfm's sampling script makes at a time."""
+Way = Callable[[bool], torch.Tensor]
+"""Makes pairs, or inverts if it is told to go backward."""
 
 
 def euler(network: Call, x: torch.Tensor, steps: int, backward: bool = False) -> torch.Tensor:
@@ -54,48 +56,50 @@ def _default(turns: int) -> Iterator[Comparison]:
         start = images if backward else torch.randn(n, data.dim)
         return torch.cat([euler(at_one_time(network), part, steps, backward) for part in start.split(BATCH)])
 
-    def ours(backward: bool, precision: Precision) -> torch.Tensor:
+    def ours(precision: Precision, backward: bool) -> torch.Tensor:
         params = PairsParams(n=n, solver="euler", steps=steps, precision=precision)
         if backward:
             return torch.cat(list(inverted_pairs(network, images, params, 0, 1)[1](0)))
         return torch.cat(list(synthetic_pairs(network, params, 0, 1, data.dim)[1](0)))
 
+    ways = {precision: partial(ours, precision) for precision in PRECISIONS}
     for threads in numbers_of_threads():
         what = f"{n} {{}}, default network, {steps} Euler steps, {threads}"
-        yield from _rows(theirs, ours, what, "torchdiffeq's Euler on the same network, float32", 2 * turns)
+        yield from _rows(theirs, ways, what, "torchdiffeq's Euler on the same network, float32", 2 * turns)
 
 
-def papers_rows(turns: int, where: torch.device, n: int, steps: int, settings: Caller = call) -> Iterator[Comparison]:
-    """The paper's U-Net on a device; the peer's part is called by `settings`."""
-    ours_, theirs_ = papers().eval().to(where), torchcfms().eval().to(where)
+def papers_rows(
+    turns: int, where: torch.device, n: int, steps: int, settings: Caller = call, compiled: bool = False
+) -> Iterator[Comparison]:
+    """The paper's U-Net on a device, compiled too if asked for; the peer's part is called by `settings`."""
+    network, theirs_ = papers().eval().to(where), torchcfms().eval().to(where)
     x = torch.randn(n, 3 * 32 * 32, generator=torch.Generator().manual_seed(0)).to(where)
 
     def theirs(backward: bool) -> torch.Tensor:
         images = x.reshape(n, 3, 32, 32)
         return settings(lambda: euler(lambda x, t: theirs_(t, x), images, steps, backward))
 
-    def ours(backward: bool, precision: Precision) -> torch.Tensor:
-        return solve(Field(ours_, precision), x, "euler", steps, backward=backward)
-
+    fields = {precision: Field(network, precision) for precision in PRECISIONS}
+    if compiled:
+        fields["bf16, compiled"] = Field(papers(compile=True).eval().to(where), "bf16")
+    ways = {name: partial(_solved, field, x, steps) for name, field in fields.items()}
     what = f"{n} {{}}, the paper's U-Net, {steps} Euler steps"
-    yield from _rows(theirs, ours, what, "torchdiffeq's Euler on torchcfm's U-Net, float32", turns)
+    yield from _rows(theirs, ways, what, "torchdiffeq's Euler on torchcfm's U-Net, float32", turns)
 
 
-def _rows(
-    theirs: Callable[[bool], torch.Tensor],
-    ours: Callable[[bool, Precision], torch.Tensor],
-    what: str,
-    peer: str,
-    turns: int,
-) -> Iterator[Comparison]:
+def _solved(field: Field, x: torch.Tensor, steps: int, backward: bool) -> torch.Tensor:
+    return solve(field, x, "euler", steps, backward=backward)
+
+
+def _rows(theirs: Way, ours: Mapping[str, Way], what: str, peer: str, turns: int) -> Iterator[Comparison]:
     for backward in (False, True):
-        work = {"peer": partial(theirs, backward)} | {p: partial(ours, backward, p) for p in PRECISIONS}
-        taken, exact = in_turn(work, turns), ours(backward, "float32")
-        for precision in PRECISIONS:
+        work = {name: partial(way, backward) for name, way in {"peer": theirs, **ours}.items()}
+        taken, exact = in_turn(work, turns), work["float32"]()
+        for name in ours:
             facts = {}
-            if precision != "float32" and not backward:
-                facts["PSNR, dB"] = noise_ratio(ours(False, precision), exact)
-            elif precision != "float32":
-                facts["relative difference"] = ((ours(True, precision) - exact).norm() / exact.norm()).item()
-            name = what.format("inversions" if backward else "pairs")
-            yield Comparison(f"{name}, {precision}", peer, taken[precision], taken["peer"], facts)
+            if name != "float32" and not backward:
+                facts["PSNR, dB"] = noise_ratio(work[name](), exact)
+            elif name != "float32":
+                facts["relative difference"] = ((work[name]() - exact).norm() / exact.norm()).item()
+            kind = what.format("inversions" if backward else "pairs")
+            yield Comparison(f"{kind}, {name}", peer, taken[name], taken["peer"], facts)

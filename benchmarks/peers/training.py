@@ -93,20 +93,24 @@ def _listed(values: list[float]) -> str:
 
 
 def papers_rows(
-    turns: int, where: torch.device, batch: int, steps: int, settings: Caller = call
+    turns: int, where: torch.device, batch: int, steps: int, settings: Caller = call, compiled: bool = False
 ) -> Iterator[Comparison]:
-    """Steps of the paper's U-Net on a device; the peer's are called by `settings`."""
+    """Steps of the paper's U-Net on a device, compiled too if asked for; the peer's are called by `settings`."""
     levels = torch.randint(0, 256, (256, 3 * 32 * 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     data = ImageSet(PackedImages(levels, 256), torch.zeros(256, dtype=torch.long), PIXELS, 256, False)
     optim = params().base.model_copy(update={"batch": batch, "lr": 2e-4, "steps": steps * (turns + 2), "ema": 0.9999})
     theirs = torchcfms().to(where)
     images = data.images[torch.arange(256)].reshape(-1, *PIXELS).to(where)
     peer = Script(theirs, lambda x, t: theirs(t, x), images, optim)
+    ours: dict[str, tuple[Precision, bool]] = {precision: (precision, False) for precision in PRECISIONS}
+    if compiled:
+        ours["bf16, compiled"] = ("bf16", True)
     work: dict[str, Callable[[], object]] = {"peer": lambda: settings(lambda: peer.steps(steps))}
-    for precision in PRECISIONS:
-        _, take = trainer_of(papers().to(where), data, optim.model_copy(update={"precision": precision}), 0)
-        work[precision] = lambda take=take: take(steps)
+    for name, (precision, compile_) in ours.items():
+        network = papers(compile=compile_).to(where)
+        _, take = trainer_of(network, data, optim.model_copy(update={"precision": precision}), 0)
+        work[name] = lambda take=take: take(steps)
     taken = in_turn(work, turns)
-    for precision in PRECISIONS:
-        what = f"{steps} steps of {optim.batch}, the paper's U-Net, {precision}"
-        yield Comparison(what, "the same loop, torchcfm's U-Net, float32", taken[precision], taken["peer"])
+    for name in ours:
+        what = f"{steps} steps of {optim.batch}, the paper's U-Net, {name}"
+        yield Comparison(what, "the same loop, torchcfm's U-Net, float32", taken[name], taken["peer"])

@@ -12,6 +12,7 @@ import re
 from typing import Any
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.schemes import Precision
@@ -53,11 +54,19 @@ def device() -> torch.device:
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = False  # float32 is what a precision of that name says
     torch.use_deterministic_algorithms(True, warn_only=True)
-    # Where torch only warns, these sum in whatever order comes first. Ours attends to 256 places, so plain is cheap.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a tenth of a pass, and nobody reads it unwritten
+    # The gradients of these are summed in whatever order comes first, where torch only warns. See `attention`.
     torch.backends.cuda.enable_flash_sdp(False)
     torch.backends.cuda.enable_mem_efficient_sdp(False)
     torch.backends.cuda.enable_cudnn_sdp(False)
     return torch.device("cuda", index)
+
+
+def attention(where: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """Context in which attention on a GPU takes the fast kernels, unless gradients are wanted: those want an order."""
+    if where.type == "cpu" or torch.is_grad_enabled():
+        return contextlib.nullcontext()
+    return sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH])
 
 
 def autocast(where: torch.device, precision: Precision) -> contextlib.AbstractContextManager[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from reflowbench.core.device import autocast
+from reflowbench.core.device import attention, autocast
 from reflowbench.core.flow.path import Velocity
 from reflowbench.core.schemes import Precision
 
@@ -46,7 +46,7 @@ class Field:
         if switched:
             switched.eval()
         try:
-            with autocast(where, self.precision):
+            with autocast(where, self.precision), attention(where):
                 value = network(x.to(where), t.to(where))
         finally:
             if switched:
