@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import signal
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -26,6 +23,7 @@ from reflowbench.core.artifacts import SCRATCH
 from reflowbench.core.distributed import cores, processes
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.locks import FOLDER, locked
+from reflowbench.core.processes import on_stop
 from reflowbench.core.start import THREADS_VARIABLE, threads
 from reflowbench.status.durations import read_durations
 from reflowbench.status.stages import Stage, read_stages
@@ -103,7 +101,8 @@ def launch(options: Options, file: TextIO) -> int:
     root, folder = Path.cwd(), options.folder.absolute()
     if folder.is_relative_to(root) and not folder.is_relative_to(root / SCRATCH):
         raise ReflowbenchError(f"--folder {options.folder}: choose one in {SCRATCH}/ or outside of the checkout")
-    with locked(SCRATCH / FOLDER, "reflowbench launch"), _stop_signals() as signals:
+    signals: list[int] = []
+    with locked(SCRATCH / FOLDER, "reflowbench launch"), on_stop(lambda number, _: signals.append(number)):
         for sentence in recover():
             print(sentence, file=file)
         plan, stages = make_plan(read_nodes()), read_stages()
@@ -237,21 +236,6 @@ def _expected(plan: Plan, stages: list[Stage]) -> dict[str, float]:
     durations = read_durations()
     known = {stage.name: durations.expected(stage.command) or _UNKNOWN for stage in stages}
     return {task.name: sum(known.get(stage, _UNKNOWN) for stage in task.stages) for task in plan.tasks}
-
-
-@contextlib.contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """Gather SIGINT and SIGTERM in a list instead of ending."""
-    seen: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}  # as under nohup
-    for number in before:
-        signal.signal(number, lambda number, _: seen.append(number))
-    try:
-        yield seen
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _pass_on(signals: list[int], to: Schedule | Process) -> None:

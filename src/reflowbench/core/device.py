@@ -54,7 +54,8 @@ def device() -> torch.device:
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = False  # float32 is what a precision of that name says
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a tenth of a pass, and nobody reads it unwritten
+    # Filling takes a tenth of a pass, and nobody reads what was not written.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     # The gradients of these are summed in whatever order comes first, where torch only warns. See `attention`.
     torch.backends.cuda.enable_flash_sdp(False)
     torch.backends.cuda.enable_mem_efficient_sdp(False)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
-from types import FrameType
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from reflowbench.core import sidecar
 from reflowbench.core.distributed import world
 
+Handlers = dict[int, Any]
+"""What signals do, by their numbers."""
 _SHELLS = ("sh", "bash", "dash", "zsh", "fish", "ksh")
 
 
@@ -25,23 +26,34 @@ def stop_signals() -> Iterator[list[int]]:
         The numbers of the signals that have come so far; empty as long as none has.
     """
     seen: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}  # as under nohup
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def note(number: int, before: Handlers) -> None:
         if seen and world().size > 1:
             return
         if seen:
-            signal.signal(number, before[signal.Signals(number)])
+            signal.signal(number, before[number])
             signal.raise_signal(number)
         seen.append(number)
         alone = b"; once more stops at once" if world().size == 1 else b""
         os.write(2, b"stopping after this part" + alone + b"\n")  # print may be at work already
 
-    for number in before:
-        signal.signal(number, note)
-    try:
+    with on_stop(note):
         yield seen
+
+
+@contextlib.contextmanager
+def on_stop(note: Callable[[int, Handlers], object]) -> Iterator[None]:
+    """Call a function at SIGTERM and SIGINT, unless they are ignored as under nohup.
+
+    Args:
+        note: Given the signal and what it and the other one did before.
+    """
+    found = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before: Handlers = {number: handler for number, handler in found.items() if handler != signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, lambda number, _: note(number, before))
+    try:
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

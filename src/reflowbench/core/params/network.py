@@ -29,14 +29,18 @@ class ConvParams(NetworkParams):
 
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(description="share of values dropped in training")
     channels_last: bool = Field(default=False, description="layout of images and kernels in memory")
-    compile: bool = Field(default=False, description="by torch.compile: minutes at first, fewer ones afterwards")
+    compile: bool = Field(
+        default=False, description="by torch.compile: a minute at the start of each process, then faster on a GPU"
+    )
 
 
 class UNetParams(ConvParams):
     """A U-Net with residual blocks and self-attention (DDPM; Dhariwal and Nichol 2021)."""
 
     name: Literal["unet"]
-    patch: PositiveInt = Field(default=1, description="side of the squares whose pixels it takes as channels of one")
+    patch: PositiveInt = Field(
+        default=1, description="side of the squares of pixels that become the channels of one position"
+    )
     channels: PositiveInt = Field(description="of the first level")
     multipliers: Annotated[list[PositiveInt], Field(min_length=1)] = Field(
         description="of the channels, for each level; each level has half the height and width of the last"
