@@ -23,9 +23,9 @@ from reflowbench.core.start import LIBRARIES, threads
 
 NAMES = (
     "peers.before", "peers.start", "peers.pairs", "peers.training", "peers.reflow", "peers.online", "peers.frechet",
-    "peers.evaluation", "peers.store", "peers.gpu", "levers", "parts", "scaling", "whole",
+    "peers.evaluation", "peers.store", "levers", "parts", "scaling", "whole", "gpu.peers", "gpu.levers",
 )  # fmt: skip
-ON_GPU = ("peers.gpu",)
+ON_GPU = ("gpu.peers", "gpu.levers")
 """Those that run where there is a GPU alone."""
 
 

@@ -79,6 +79,22 @@ def _parts(rows: Sequence[Row]) -> list[str]:
     return _table(head, [(r["part"], f"{r['milliseconds']:.2f}", f"{r['share']:.0%}") for r in rows])
 
 
+def _ways(rows: Sequence[Row]) -> list[str]:
+    head = ("a pass", "images", "ms", "relative difference to the first")
+    return _table(
+        head,
+        [
+            (
+                row["what"],
+                str(row["images"]),
+                f"{1e3 * row['seconds']:.1f}",
+                "" if row["difference"] is None else f"{row['difference']:.1g}",
+            )
+            for row in rows
+        ],
+    )
+
+
 def _growth(rows: Sequence[Row]) -> list[str]:
     head = ("what", "by", "sizes", "seconds", "time grows as size to the", "memory, MB", "memory grows as size to the")
     return _table(
@@ -132,4 +148,9 @@ def _whole(rows: Sequence[Row]) -> list[str]:
     return table
 
 
-_TABLES: dict[str, Callable[[Sequence[Row]], list[str]]] = {"parts": _parts, "scaling": _growth, "whole": _whole}
+_TABLES: dict[str, Callable[[Sequence[Row]], list[str]]] = {
+    "parts": _parts,
+    "scaling": _growth,
+    "whole": _whole,
+    "gpu.levers": _ways,
+}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from functools import partial
 
 import torch
 from torchdiffeq import odeint
 
 from benchmarks.peers.networks import Call, default, digits, papers, torchcfms
-from benchmarks.peers.turns import Caller, Comparison, call, in_turn, numbers_of_threads
+from benchmarks.peers.turns import Comparison, Settings, in_turn, numbers_of_threads
 from reflowbench.core.flow.field import Field
 from reflowbench.core.flow.solvers import solve
 from reflowbench.core.params import PairsParams
@@ -69,15 +70,15 @@ def _default(turns: int) -> Iterator[Comparison]:
 
 
 def papers_rows(
-    turns: int, where: torch.device, n: int, steps: int, settings: Caller = call, compiled: bool = False
+    turns: int, where: torch.device, n: int, steps: int, settings: Settings = nullcontext, compiled: bool = False
 ) -> Iterator[Comparison]:
-    """The paper's U-Net on a device, compiled too if asked for; the peer's part is called by `settings`."""
+    """The paper's U-Net on a device, compiled too if asked for; `settings` are the peer's."""
     network, theirs_ = papers().eval().to(where), torchcfms().eval().to(where)
     x = torch.randn(n, 3 * 32 * 32, generator=torch.Generator().manual_seed(0)).to(where)
 
     def theirs(backward: bool) -> torch.Tensor:
-        images = x.reshape(n, 3, 32, 32)
-        return settings(lambda: euler(lambda x, t: theirs_(t, x), images, steps, backward))
+        with settings():
+            return euler(lambda x, t: theirs_(t, x), x.reshape(n, 3, 32, 32), steps, backward)
 
     fields = {precision: Field(network, precision) for precision in PRECISIONS}
     if compiled:

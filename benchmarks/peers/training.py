@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 
 import torch
 from torch import nn
 from torchcfm.conditional_flow_matching import ConditionalFlowMatcher
 
 from benchmarks.peers.networks import PIXELS, Call, digits, fresh, papers, params, torchcfms, trainer_of
-from benchmarks.peers.turns import Caller, Comparison, call, in_turn, numbers_of_threads
+from benchmarks.peers.turns import Comparison, Settings, in_turn, numbers_of_threads
 from reflowbench.core.data.images import ImageSet
 from reflowbench.core.data.packed import PackedImages
 from reflowbench.core.params import OptimParams
@@ -93,9 +94,9 @@ def _listed(values: list[float]) -> str:
 
 
 def papers_rows(
-    turns: int, where: torch.device, batch: int, steps: int, settings: Caller = call, compiled: bool = False
+    turns: int, where: torch.device, batch: int, steps: int, settings: Settings = nullcontext, compiled: bool = False
 ) -> Iterator[Comparison]:
-    """Steps of the paper's U-Net on a device, compiled too if asked for; the peer's are called by `settings`."""
+    """Steps of the paper's U-Net on a device, compiled too if asked for; `settings` are the peer's."""
     levels = torch.randint(0, 256, (256, 3 * 32 * 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     data = ImageSet(PackedImages(levels, 256), torch.zeros(256, dtype=torch.long), PIXELS, 256, False)
     optim = params().base.model_copy(update={"batch": batch, "lr": 2e-4, "steps": steps * (turns + 2), "ema": 0.9999})
@@ -105,7 +106,12 @@ def papers_rows(
     ours: dict[str, tuple[Precision, bool]] = {precision: (precision, False) for precision in PRECISIONS}
     if compiled:
         ours["bf16, compiled"] = ("bf16", True)
-    work: dict[str, Callable[[], object]] = {"peer": lambda: settings(lambda: peer.steps(steps))}
+
+    def theirs_steps() -> None:
+        with settings():
+            peer.steps(steps)
+
+    work: dict[str, Callable[[], object]] = {"peer": theirs_steps}
     for name, (precision, compile_) in ours.items():
         network = papers(compile=compile_).to(where)
         _, take = trainer_of(network, data, optim.model_copy(update={"precision": precision}), 0)

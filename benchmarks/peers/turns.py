@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -13,8 +14,8 @@ from benchmarks.tables import in_words
 from benchmarks.timing import seconds
 
 Work = Mapping[str, Callable[[], object]]
-Caller = Callable[[Callable[[], Any]], Any]
-"""Calls what it is given, and gives what that gives."""
+Settings = Callable[[], AbstractContextManager[Any]]
+"""Of torch, while something is done."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,6 @@ def numbers_of_threads() -> Iterator[str]:
         torch.set_num_threads(count)
         yield in_words(count)
     torch.set_num_threads(all_)
-
-
-def call(work: Callable[[], Any]) -> Any:
-    """The plainest `Caller`."""
-    return work()
 
 
 def in_turn(work: Work, turns: int, warm: int = 1) -> dict[str, list[float]]:

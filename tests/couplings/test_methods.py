@@ -78,6 +78,34 @@ def test_rca_never_touches_the_stored_pairs(inputs):
     assert torch.equal(inputs.inverted.rows(torch.arange(40)), before)
 
 
+def test_rebuilt_pairs_are_counted_and_a_coupling_can_go_back_to_before_them(inputs):
+    coupling = make("rca", inputs, regenerate_every=2)
+    before = coupling.state()
+    states = []
+    for step in range(5):
+        coupling.batch(step, Networks(*[Constant(0.1 * step)] * 3))
+        states.append(coupling.state())
+    assert before == states[1] == {} and [int(state["rebuilt"]) for state in states[2:]] == [1, 1, 2]
+    other = make("rca", inputs, regenerate_every=2)
+    other.restore(states[2])
+    other.batch(4, Networks(*[Constant(0.4)] * 3))
+    assert all(torch.equal(value, states[4][name]) for name, value in other.state().items())
+    other.restore(before)
+    assert other.state() == {} and other.spent.inversion == 0
+    assert same(other.batch(1, Networks(*[Constant(9.0)] * 3)), make("rca", inputs).batch(1, None))
+
+
+@pytest.mark.parametrize("missing", ["pairs", "scratch"])
+def test_pairs_are_rebuilt_only_with_a_solver_and_scratch_space(inputs, networks, missing):
+    coupling = make("rca", replace(inputs, **{missing: None}), regenerate_every=2)
+    coupling.batch(0, networks)
+    with pytest.raises(ReflowbenchError, match="^regeneration needs the solver of the pairs and scratch space$"):
+        coupling.batch(2, networks)
+    if missing == "scratch":
+        with pytest.raises(ReflowbenchError, match="^pairs that were rebuilt within a round need scratch space$"):
+            coupling.restore({"inverted": torch.zeros(40, 16)})
+
+
 def test_whitened_noise_has_mean_zero_and_covariance_one(inputs, images, networks):
     coupling = make("rca", inputs, real_fraction=1.0, whiten="full", regenerate_every=0)
     noise = coupling._inverted._noise.double()
@@ -139,20 +167,23 @@ def test_semidiscrete_ot_never_uses_a_noise_twice_and_carries_its_potential(inpu
 
 
 def test_accumulate_draws_from_all_rounds_and_passes_them_on(inputs, network, networks, tmp_path):
-    first = replace(inputs, round=1, synthetic=None, inverted=None)
-    write_pairs(tmp_path / "r1", *synthetic_pairs(network, PAIRS, 5, 1, 16))
-    make("accumulate", replace(first, synthetic=StoredHalf(tmp_path / "r1"))).carry(tmp_path / "carried")
-    coupling = make("accumulate", replace(inputs, carried=tmp_path / "carried"))
-    x0, x1 = (torch.cat(parts) for parts in zip(*(coupling.batch(step, networks) for step in range(20)), strict=True))
+    carried, halves = None, {}
+    for k in (1, 2, 3):
+        write_pairs(tmp_path / f"r{k}", *synthetic_pairs(network, PAIRS, 5, k, 16))
+        halves[k] = StoredHalf(tmp_path / f"r{k}")
+        here = replace(inputs, round=k, synthetic=halves[k], inverted=None, carried=carried)
+        coupling, carried = make("accumulate", here), tmp_path / f"carried-{k}"
+        coupling.carry(carried)
+    x0, x1 = (torch.cat(parts) for parts in zip(*(coupling.batch(step, networks) for step in range(40)), strict=True))
     count = {}
-    for k, half in ((1, StoredHalf(tmp_path / "r1")), (2, inputs.synthetic)):
+    for k, half in halves.items():
         match = (x0[:, None] == synthetic_noise(5, k, range(PAIRS.n), 16)[None]).all(dim=2)
         rows = match.any(dim=1)
         count[k] = int(rows.sum())
         assert torch.equal(x1[rows], half.rows(match[rows].int().argmax(dim=1)))
-    assert count[1] + count[2] == len(x0) and abs(count[1] - count[2]) < 5 * math.sqrt(len(x0))
-    coupling.carry(tmp_path / "next")
-    assert sorted(p.name for p in (tmp_path / "next").iterdir()) == ["round-001", "round-002"]
+    assert sum(count.values()) == len(x0)
+    assert all(abs(n - len(x0) / 3) < 4 * math.sqrt(len(x0) / 3) for n in count.values())
+    assert sorted(p.name for p in carried.iterdir()) == ["round-001", "round-002", "round-003"]
 
 
 def test_conic_alternates_in_the_first_half_and_turns_the_noise_a_little(inputs, images, networks):

@@ -2,6 +2,7 @@
 
 import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -27,6 +28,16 @@ def test_efficientnet_pads_as_tensorflow_does():
 def test_efficientnet_is_of_the_published_size():
     with torch.random.fork_rng(devices=[]):
         assert sum(value.numel() for value in efficientnet.Lite0().parameters()) == 4_652_008
+
+
+def test_features_are_those_of_another_implementation():
+    """What timm 1.0.31's tf_efficientnet_lite0 gives with these weights for images at (x - 127) / 128."""
+    levels = (torch.arange(3 * 64 * 64) * 7 % 256).float()
+    network = efficientnet.load_efficientnet((3, 64, 64))
+    features = network.features(levels[None] / 127.5 - 1)
+    assert features.shape == (1, 1280) and features[0, 28] == features.max() == 6
+    assert features.sum() == pytest.approx(878.10689, abs=0.01)
+    assert np.square(features).sum() == pytest.approx(3256.69083, abs=0.05)
 
 
 def test_a_missing_package_is_named_with_the_extra(monkeypatch):
