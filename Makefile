@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 PEERS := .scratch/peers
 SITE := .scratch/site
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate
-.PHONY: help install repro study controls report test test-long test-gpu chaos chaos-short bench docs lint gate audit lock clean
+.PHONY: help install repro study controls report test test-long test-gpu chaos chaos-short mutants bench docs lint gate audit lock clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -60,6 +60,10 @@ chaos: $(STAMP) ## kill, fill disks and turn bits while the pipeline runs (docs/
 chaos-short: $(STAMP) ## one of each of these faults, a few minutes
 	python -m tests.chaos --short
 
+mutants: $(STAMP) ## change the code in thousands of ways and see which tests mind (docs/mutants.md), hours
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1 mutmut run
+	python -m tests.mutants
+
 # The peers are no dependency of the project: they stay in a folder of their own.
 $(PEERS)/.installed: benchmarks/requirements.lock | $(STAMP)
 	rm -rf $(PEERS)
@@ -97,4 +101,4 @@ lock: $(STAMP) ## resolve pyproject.toml into the two requirements.lock anew, ke
 	grep -vxFf requirements.lock .scratch/bench.lock > benchmarks/requirements.lock
 
 clean: ## remove what a run makes (not .venv, not DVC's cache)
-	rm -rf runs .scratch mlflow.db mlflow.db-* mlartifacts dvc_plots .coverage* .hypothesis .import_linter_cache .pytest_cache .mypy_cache .ruff_cache
+	rm -rf runs .scratch mutants mlflow.db mlflow.db-* mlartifacts dvc_plots .coverage* .hypothesis .import_linter_cache .pytest_cache .mypy_cache .ruff_cache
