@@ -9,9 +9,11 @@ import torch
 from reflowbench.core.data.latents import LatentSet
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.flow.solvers import solve
+from reflowbench.core.params import Group
 from reflowbench.core.randomness import noise
 from reflowbench.couplings.conic import slerp
 from reflowbench.couplings.shared.base import Networks
+from reflowbench.couplings.shared.registry import Method
 from reflowbench.pairs.generate import synthetic_pairs
 from reflowbench.pairs.store import StoredHalf, synthetic_noise, write_pairs
 from tests.conftest import PAIRS
@@ -309,3 +311,25 @@ def test_ocar_s_without_noise_is_ocar_by_euler(inputs, networks):
     for step in range(3):
         ours, theirs = stochastic.batch(step, networks), ode.batch(step, networks)
         assert torch.allclose(ours[0], theirs[0], atol=1e-5) and torch.allclose(ours[1], theirs[1], atol=1e-5)
+
+
+def test_ocar_s_inverts_by_the_sde_that_its_parameters_say(inputs, monkeypatch):
+    seen = []
+
+    def sde(velocity, images, steps, normals, scale, jitter, kind):
+        seen.append((steps, scale, jitter, kind))
+        assert normals("noise", 1).shape == (len(images), 16) and normals("jitter", 1).shape == (len(images), 1)
+        assert not torch.equal(normals("noise", 1), normals("noise", 2))
+        return images
+
+    monkeypatch.setattr("reflowbench.couplings.ocar_s.reverse_sde", sde)
+    chosen = {"sde": "marginal", "noise_scale": 0.3, "jitter": 0.2, "solver": "heun", "steps": 4, "replay": 1}
+    make("ocar_s", inputs, **chosen).batch(0, Networks(*[Constant(0.1)] * 3))
+    assert seen == [(8, 0.3, 0.2, "marginal")], "a step of Heun's method is two evaluations"
+
+
+def test_a_method_that_wants_pairs_no_stage_has_is_refused():
+    with pytest.raises(
+        ReflowbenchError, match=r"^stored pairs \{'inverted'\}: no stage group of dvc.yaml trains on just"
+    ):
+        Method(Group, None, stored=frozenset({"inverted"}))

@@ -34,6 +34,22 @@ def test_the_classifier_learns_and_round_trips(tmp_path):
     assert (loaded.probabilities(data.real) == training.network.probabilities(data.real)).all()
 
 
+def test_a_training_is_that_of_its_seed_and_leaves_torchs_randomness_alone():
+    data, before = two_classes(120, 0), torch.random.get_rng_state()
+    losses = [list(classifier.ClassifierTraining(data, FEATURES.model_copy(update={"seed": s}))) for s in (0, 0, 1)]
+    assert losses[0] == losses[1] != losses[2]
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_a_training_that_diverges_names_the_step_and_the_remedy():
+    training = classifier.ClassifierTraining(two_classes(120, 0), FEATURES.model_copy(update={"lr": 1e30}))
+    match = (
+        r"^training of the feature classifier diverged at step \d+ \(loss .*\); no weights were written: lower features"
+    )
+    with pytest.raises(ReflowbenchError, match=match):
+        list(training)
+
+
 def test_the_classifier_is_trained_on_all_training_images(images):
     """On every row of the set, rounded to grey levels, and on nothing else."""
     seen = []

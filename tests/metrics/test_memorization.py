@@ -44,3 +44,16 @@ def test_the_subsets_are_the_same_for_every_model():
     first = closer_to_training(fresh, training, heldout)
     assert first == closer_to_training(fresh.flip(0), training, heldout) and 0 < first < 1
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_large_images_are_averaged_down_on_both_sides():
+    """A checkerboard that averages to nothing: fine detail is no distance."""
+    shape, n = (1, 128, 128), 6
+    coarse = normal(2 * n, 16, seed=5).reshape(-1, 4, 4).repeat_interleave(32, 1).repeat_interleave(32, 2).flatten(1)
+    fine = torch.ones(128, 128)
+    fine[::2, 1::2] = fine[1::2, ::2] = -1
+    training, heldout = coarse[:n], coarse[n:]
+    assert nearest_distance(training + fine.flatten(), training, shape).max() < 1e-4
+    assert nearest_distance(training + fine.flatten(), training).min() > 60
+    assert closer_to_training(heldout, training, heldout + fine.flatten(), shape) == 0
+    assert closer_to_training(training, training + fine.flatten(), heldout, shape) == 1

@@ -12,7 +12,8 @@ from tests.metrics.features.made import load
 
 
 def test_efficientnet_scales_large_images_to_the_size_of_its_training(weights):
-    assert [load("efficientnet_lite0", weights, (3, side, side)).side for side in (8, 64, 96)] == [64, 64, 224]
+    sides = [load("efficientnet_lite0", weights, (3, *sides)).side for sides in ((8, 8), (64, 64), (96, 8), (8, 96))]
+    assert sides == [64, 64, 224, 224]
 
 
 def test_efficientnet_pads_as_tensorflow_does():
@@ -23,6 +24,8 @@ def test_efficientnet_pads_as_tensorflow_does():
         even, odd = conv(torch.ones(1, 1, 4, 4))[0, 0], conv(torch.ones(1, 1, 5, 5))[0, 0]
     assert even.tolist() == [[9, 6], [6, 4]]
     assert odd.tolist() == [[4, 6, 4], [6, 9, 6], [4, 6, 4]]
+    with torch.no_grad():
+        assert conv(torch.ones(1, 1, 4, 5))[0, 0].tolist() == [[6, 9, 6], [4, 6, 4]]
 
 
 def test_efficientnet_is_of_the_published_size():
