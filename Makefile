@@ -35,6 +35,7 @@ repro study controls report: export REFLOWBENCH_THREADS ?= 1
 repro: $(STAMP) $(CHECKED) ## reproduce the results on all cores: run what changed, then mirror it in MLflow
 	reflowbench launch
 	reflowbench track --best-effort
+	@echo 'Results: reports/report.md, and reports/index.html to explore'
 
 study: $(STAMP) ## run the study of all variants (docs/findings.md), about an hour on 2 cores
 	study/run

@@ -27,7 +27,10 @@ def main() -> None:
         if result.returncode or stale:
             print(result.stderr, *stale, sep="\n", file=sys.stderr)
             lock = Path(pipeline).with_suffix(".lock")
-            sys.exit(f"ERROR: {lock} is older than code or parameters; run `make {target}` and commit its results")
+            sys.exit(
+                f"ERROR: {lock} is older than code or parameters; run `make {target}` and commit its results. (Where "
+                "runs/ is of another profile or branch, `make repro` brings it up to date, or gate a fresh clone)"
+            )
     print("lock gate: the committed results come from the committed code and parameters")
     current = code_hashes("dvc.lock")  # of folders; files are hashed here
     others = {"study/pipeline.lock": "make study"}

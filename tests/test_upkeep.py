@@ -143,6 +143,11 @@ def test_what_git_keeps_is_named_and_left(repository, capsys):
             run(*arguments)
         assert "kept: not what was written (committed; `git checkout kept`" in capsys.readouterr().out
     assert (repository / "kept").read_text() == "my change"
+    subprocess.run(["git", "init", "-q"], check=True, cwd=repository)
+    (repository / ".gitignore").write_text("kept\n")
+    with pytest.raises(SystemExit):
+        run("verify")
+    assert "kept: not what was written (committed; `dvc repro` makes it anew)" in capsys.readouterr().out
 
 
 def test_what_no_run_has_recorded_is_no_damage(repository, capsys):

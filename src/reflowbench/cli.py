@@ -189,6 +189,7 @@ def _scratch(args: argparse.Namespace) -> None:
 
 
 def _verify(args: argparse.Namespace) -> None:
+    from reflowbench import git
     from reflowbench.upkeep import verify
 
     found = list(verify.damages())
@@ -196,7 +197,10 @@ def _verify(args: argparse.Namespace) -> None:
     for damage in found:
         removed = args.repair and verify.repair(damage)
         left += not removed
-        remedy = f"; `git checkout {damage.path}` or `dvc repro`" if damage.where == "committed" else ""
+        remedy = ""
+        if damage.where == "committed":
+            ignored = git.ask("check-ignore", "--quiet", str(damage.path)) is not None  # so it may be of another branch
+            remedy = "; `dvc repro` makes it anew" if ignored else f"; `git checkout {damage.path}` or `dvc repro`"
         print(f"{damage.path}: not what was written ({damage.where}{remedy}){': removed' if removed else ''}")
     if not found:
         print("outputs and DVC's cache are all as they were written")

@@ -109,7 +109,7 @@ def render(values: dict[str, Any]) -> str:
         parts.append(f"# `reflowbench profile {profile} --out {profile}/params.yaml`, commit, and `make {profile}`.")
     else:
         parts = [f"# The resolved parameters of the results in reports/. Made by `reflowbench profile {profile}`."]
-        parts.append("# Edit and run `dvc repro`: only what depends on the change runs again.")
+        parts.append("# Edit, `reflowbench check`, then `dvc repro` (`make repro` does both): what depends on it runs.")
     for name, group in Params.model_fields.items():
         if name not in values:
             continue

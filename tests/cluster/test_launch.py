@@ -57,6 +57,16 @@ def test_a_launch_with_nothing_to_do_runs_nothing(launched):
     assert launched.ran() == before
 
 
+def test_stages_that_the_pipeline_no_longer_has_leave_the_lock(launched):
+    """Those of another profile: the mirror in MLflow would wait for their outputs."""
+    path = launched.folder / "dvc.lock"
+    before = path.read_text()
+    path.write_text(before + "  evaluate@gone-0-1:\n    cmd: python -m stages.evaluate --seed 0\n")
+    said = launched.run("reflowbench", "launch").stdout
+    assert "1 stages that dvc.yaml no longer has are out of dvc.lock" in said
+    assert path.read_text() == before
+
+
 def test_two_launches_in_one_checkout_are_refused(launched):
     launched.slow_down(SLOW)
     first = launched.launch("--workers", "2", "--no-finish")

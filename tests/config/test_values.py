@@ -32,7 +32,8 @@ UNET = {"name": "unet", "channels": 8, "multipliers": [1, 2], "blocks": 1, "atte
         (
             "methods.rca.real_fractoin",
             0.5,
-            "methods.rca.real_fractoin: unknown parameter; allowed here: real_fraction, regenerate_every, source",
+            "methods.rca.real_fractoin: unknown parameter; allowed here: real_fraction, regenerate_every, source, "
+            "whiten; is it real_fraction?",
         ),
         (
             "methods.rca.real_fraction",
@@ -56,7 +57,7 @@ UNET = {"name": "unet", "channels": 8, "multipliers": [1, 2], "blocks": 1, "atte
         ("methods.reflow.lr", 0.1, "methods.reflow.lr: unknown parameter; allowed here: none"),
         ("methods.ocar.replay", 5, "methods.ocar.replay = 5: must divide round.batch = 256, since that share of the"),
         ("round.batch", 254, "methods.ocar.replay = 4: must divide round.batch = 254, since that share of the batch"),
-        ("methods.rac", {}, "methods.rac: no such method; there are: accumulate, conic, fresh"),
+        ("methods.rac", {}, "methods.rac: no such method; there are: accumulate, "),
         ("round.steps", 3.5, "round.steps = 3.5: input should be a valid integer"),
         ("round.steps", True, "round.steps = True: input should be a valid integer"),
         ("round.lr", float("nan"), "round.lr = nan"),
@@ -193,6 +194,16 @@ def test_inception_needs_its_weights_and_their_checksum(values, weights, sha256,
     else:
         with pytest.raises(ReflowbenchError, match="features name inception: give evaluate.inception.weights"):
             check(values)
+
+
+def test_a_slip_is_named_where_its_parameter_is_missing(values):
+    values["theory_gaussian"]["methods"] = {}
+    values["methods"]["rca"]["regenerate_evry"] = values["methods"]["rca"].pop("regenerate_every")
+    with pytest.raises(ReflowbenchError) as error:
+        check(values)
+    missing, unknown = sorted(str(error.value).splitlines())
+    assert missing == "params.yaml: methods.rca.regenerate_every: missing; is it regenerate_evry, by a slip?"
+    assert unknown.endswith("; is it regenerate_every?")
 
 
 def test_two_laws_of_one_average_are_refused(values):

@@ -165,6 +165,7 @@ class _Crew:
             self._backend = Slurm(folder / "slurm", options.slurm)
             self.said = f"as jobs of SLURM with {THREADS_VARIABLE}={self.threads} each"
         self._root, self._clones = root, Clones(root, folder / "clones")
+        self._names = {*plan.final, *(name for task in plan.tasks for name in task.stages)}
         self._needed: dict[str, set[str]] = {}
         for task in plan.tasks:  # each after those that it needs
             self._needed[task.name] = set(task.stages).union(*(self._needed[name] for name in task.after))
@@ -222,8 +223,12 @@ class _Crew:
         try:
             with Repo(str(self._root)) as repo, repo.lock:
                 lockfile.merge(self._root / LOCK, self._made)
+                gone = lockfile.keep(self._root / LOCK, self._names)
         except DvcException as error:  # another `dvc` is at work: it is all in the run cache too
             print(f"WARNING: dvc.lock is not written: {error}", file=sys.stderr)
+            return
+        if gone:  # of another profile or grid: their outputs are nobody's, and the mirror in MLflow would wait for them
+            print(f"{gone} stages that dvc.yaml no longer has are out of dvc.lock; DVC's cache keeps what they made")
 
 
 def _done(plan: Plan, stages: list[Stage]) -> set[str]:

@@ -35,16 +35,21 @@ def entries(path: Path) -> dict[str, str]:
     return {match[1]: body[match.start() : end] for match, end in zip(starts, ends, strict=True)}
 
 
-def keep(path: Path, names: Collection[str]) -> None:
+def keep(path: Path, names: Collection[str]) -> int:
     """Leave only some stages in a dvc.lock.
 
     Args:
         path: The file; need not be there.
         names: Of the stages.
+
+    Returns:
+        How many others it had.
     """
     found = entries(path)
-    if found:
-        _write(path, {name: text for name, text in found.items() if name in names})
+    kept = {name: text for name, text in found.items() if name in names}
+    if len(kept) < len(found):
+        _write(path, kept)
+    return len(found) - len(kept)
 
 
 def merge(path: Path, made: Mapping[str, str]) -> None:

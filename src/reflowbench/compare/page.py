@@ -150,11 +150,13 @@ def _row(d: Difference) -> list[str]:
 
 def _conditions(before: Results, after: Results) -> list[str]:
     """What the numbers are, and how a difference is judged."""
+    many = f"{len(before.seeds)} seed{'s' * (len(before.seeds) > 1)}"
     if before.seeds == after.seeds:
-        seeds = f"over {len(before.seeds)} seeds, the same in both: differences are taken seed by seed"
+        seeds = f"over {many}, the same in both: differences are taken seed by seed"
     else:
         seeds = f"over seeds {_list(before.seeds)} and {_list(after.seeds)}: differences of means (Welch)"
-    single = " A single seed has none, so no difference is certain." * (1 in (len(before.seeds), len(after.seeds)))
+    alone = 1 in (len(before.seeds), len(after.seeds))
+    single = " A single seed has none, so no difference is certain: more `grid.seeds` tell." * alone
     return [
         f"Mean ± half width of the {CONFIDENCE:.0%} interval {seeds}.{single} From rounds {_list(before.rounds)} and "
         f"NFE {_list(before.nfes)} of {before.solver}, which both have; FD in {before.conditions(FD)[0]} features.",

@@ -7,6 +7,8 @@ parameter that is read is also a parameter that DVC watches; `tests/dag` compare
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, get_args
@@ -181,7 +183,8 @@ def _describe(kind: type[BaseModel], fault: Any, prefix: str) -> str:
     path = shortened(prefix + ".".join(map(str, keys)))
     if fault["type"] == "extra_forbidden":
         allowed = sorted(group.model_fields)
-        return f"{path}: unknown parameter; allowed here: {', '.join(allowed) or 'none'}"
+        perhaps = "".join(f"; is it {near}?" for near in _near(keys[-1], allowed))
+        return f"{path}: unknown parameter; allowed here: {', '.join(allowed) or 'none'}{perhaps}"
     found, message = fault["input"], fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "union_tag_invalid":  # of a group whose kind is named by one of its keys
         path, found = f"{path}.name", found["name"]
@@ -189,8 +192,16 @@ def _describe(kind: type[BaseModel], fault: Any, prefix: str) -> str:
     elif fault["type"] == "union_tag_not_found":
         path = f"{path}.name"
     if fault["type"] in ("missing", "union_tag_not_found"):
+        unknown = [key for key in found if key not in group.model_fields] if isinstance(found, dict) else []
+        for near in _near(keys[-1], unknown):
+            return f"{path}: missing; is it {near}, by a slip?"
         return f"{path}: missing; `reflowbench profile NAME` writes a complete params.yaml"
     return f"{path} = {shortened(repr(found))}: {shortened(message[:1].lower() + message[1:], 5 * _SHOWN)}"
+
+
+def _near(key: Any, others: Iterable[Any]) -> list[str]:
+    """The one of them that is most like a key, if any is."""
+    return get_close_matches(shortened(str(key)), [shortened(str(other)) for other in others], n=1)
 
 
 def _place(kind: Any, location: tuple[Any, ...]) -> tuple[list[Any], Any]:

@@ -48,6 +48,11 @@ def one_axes(width: float = 6.4, height: float = 4.2) -> tuple[Any, Any]:
     return figure, axes
 
 
+def legend_beside(figure: Any, axes: Any) -> None:
+    """Put the legend to the right of a panel, where it covers no curve."""
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", fontsize=8, frameon=False)
+
+
 def curve(axes: Any, index: int, label: str, x: list[float], values: list[Interval]) -> None:
     """Draw means with their intervals; the index chooses colour and marker."""
     colour = COLOURS[index % len(COLOURS)]

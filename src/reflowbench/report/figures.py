@@ -13,7 +13,17 @@ import pandas as pd
 from reflowbench.core.artifacts import read_tensors
 from reflowbench.core.evaluations import BASE, SAMPLES_FILE, cell_folder, distance_name
 from reflowbench.report import diversity
-from reflowbench.report.drawing import COLOURS, canvas, curve, log_axis, one_axes, round_axis, save, seeds_of
+from reflowbench.report.drawing import (
+    COLOURS,
+    canvas,
+    curve,
+    legend_beside,
+    log_axis,
+    one_axes,
+    round_axis,
+    save,
+    seeds_of,
+)
 from reflowbench.results.access import Results
 
 
@@ -60,7 +70,7 @@ def _fd_by_round(results: Results) -> Any:
     features, n = results.conditions("frechet_distance")
     axes.set_ylabel(f"{distance_name(features)}, n = {n}")
     axes.set_title(f"Frechet distance by round, {results.solver} at NFE {nfe}; {seeds_of(results)}", fontsize=10)
-    axes.legend(fontsize=8)
+    legend_beside(figure, axes)
     return figure
 
 
@@ -78,7 +88,7 @@ def _fd_by_nfe(results: Results) -> Any:
     features, n = results.conditions("frechet_distance")
     axes.set_ylabel(f"{distance_name(features)}, n = {n}")
     axes.set_title(f"Few steps against many; {seeds_of(results)}", fontsize=10)
-    axes.legend(fontsize=8)
+    legend_beside(figure, axes)
     return figure
 
 

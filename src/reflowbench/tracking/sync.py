@@ -43,7 +43,8 @@ class SyncResult:
         state = f"{self.stage_runs} stages (state {self.state[:8]})"
         text = f"MLflow: {self.created} new runs for {state} in {self.store}"
         wait = (
-            "; results wait: outputs are not here or reports/ is not from this dvc.lock, run `dvc repro` or `dvc pull`"
+            "; results wait: outputs are not here, or reports/ is not from this dvc.lock, or that has stages which "
+            "dvc.yaml no longer has (of another profile, say): run `make repro` or `dvc pull`"
         )
         if self.unreadable:
             return f"{text}; numbers of {self.unreadable} stages were written by another version, which may mirror them"
