@@ -58,7 +58,7 @@ def write_overview(results: Results, bases: Mapping[str, str], folder: Path) -> 
 
 def _fd_by_round(results: Results) -> Any:
     nfe = results.nfes[-1]
-    figure, axes = one_axes()
+    figure, axes = one_axes(7.6)
     base = results.over_seeds(results.methods[0], 0, "frechet_distance", nfe).mean
     axes.axhline(base, color="0.4", linestyle="--", linewidth=1, label="base model (k = 0)")
     axes.axhline(results.floor("frechet_distance"), color="0.4", linestyle=":", linewidth=1, label="real vs real")
@@ -76,7 +76,7 @@ def _fd_by_round(results: Results) -> Any:
 
 def _fd_by_nfe(results: Results) -> Any:
     k = results.rounds[-1]
-    figure, axes = one_axes()
+    figure, axes = one_axes(7.6)
     curves = [("base (k = 0)", results.methods[0], 0)] + [(f"{m} (k = {k})", m, k) for m in results.methods]
     for index, (label, method, round_) in enumerate(curves):
         values = [results.over_seeds(method, round_, "frechet_distance", nfe) for nfe in results.nfes]
