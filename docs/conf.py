@@ -29,6 +29,7 @@ MENU = {
         "When something goes wrong": "docs/troubleshooting",
     },
     "What was found": {
+        "The methods": "docs/methods",
         "The result": "reports/report",
         "Findings": "docs/findings",
         "Variants of the methods": "reports/study/report",

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from reflowbench.cli import parser
+from reflowbench.couplings.shared import registry
 from tests.conftest import ROOT
 from tests.docs.pages import COMMANDS, KINDS, PAGES, blocks, inline, prose
 
@@ -70,6 +71,12 @@ def test_messages_of_the_troubleshooting_page_are_those_of_the_code():
     others = {"No module named venv", "ensurepip is not available", "reflowbench: command not found"}
     assert len(messages) > 8
     assert not [text for text in messages if text not in others and text.removeprefix("ERROR: ") not in code]
+
+
+def test_the_methods_of_the_page_are_those_there_are():
+    """A new one need not be there; an old one that goes has to go there too."""
+    named = re.findall(r"^\| `([a-z_]+)` \|", (ROOT / "docs/methods.md").read_text(), re.MULTILINE)
+    assert set(named) <= set(registry.names()) and len(named) == 10
 
 
 def test_every_direct_dependency_has_a_reason():
