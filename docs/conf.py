@@ -48,6 +48,7 @@ MENU = {
         "Architecture": "docs/architecture",
         "Reliability": "docs/reliability",
         "Performance": "docs/performance",
+        "Mutants: what tests notice": "docs/mutants",
         "Benchmarks": "benchmarks/README",
         "Security": "SECURITY",
         "Contributing": "CONTRIBUTING",

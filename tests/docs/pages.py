@@ -11,7 +11,7 @@ PAGES = sorted(
     key=lambda page: page.relative_to(ROOT).as_posix(),
 )
 COMMANDS = ("bash", "console")
-KINDS = (*COMMANDS, "python", "yaml", "text")
+KINDS = (*COMMANDS, "python", "yaml", "text", "diff")
 _FENCE = re.compile(
     r"(?:^<!-- not run: (?P<excuse>[^\n]+) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
