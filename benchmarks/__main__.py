@@ -18,15 +18,16 @@ from pathlib import Path
 
 from benchmarks.clones import ROOT
 from benchmarks.tables import PAGE, RESULTS, render
+from reflowbench import git
 from reflowbench.core.stage import set_threads
 from reflowbench.core.start import LIBRARIES, threads
 
-NAMES = (
-    "peers.before", "peers.start", "peers.pairs", "peers.training", "peers.reflow", "peers.online", "peers.frechet",
-    "peers.evaluation", "peers.store", "levers", "parts", "scaling", "whole", "gpu.peers", "gpu.levers",
-)  # fmt: skip
 ON_GPU = ("gpu.peers", "gpu.levers")
 """Those that run where there is a GPU alone."""
+NAMES = (
+    "peers.before", "peers.start", "peers.pairs", "peers.training", "peers.reflow", "peers.online", "peers.frechet",
+    "peers.evaluation", "peers.store", "levers", "parts", "scaling", "whole", *ON_GPU,
+)  # fmt: skip
 
 
 def main() -> None:
@@ -75,8 +76,7 @@ def _possible() -> list[str]:
 
 
 def _commit() -> str:
-    command = ["git", "describe", "--always", "--dirty"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, check=False, text=True).stdout.strip() or "unknown"
+    return git.line("describe", "--always", "--dirty", folder=ROOT) or "unknown"
 
 
 def _environment() -> dict[str, str]:

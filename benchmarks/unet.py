@@ -23,7 +23,7 @@ import torch
 from torch import nn
 
 from benchmarks.peers.networks import PAPERS, PIXELS, Call, torchcfms
-from benchmarks.timing import seconds
+from benchmarks.timing import seconds, take_torchs_settings
 from reflowbench.core.device import autocast, device
 from reflowbench.core.networks import registry
 
@@ -87,10 +87,8 @@ def main(args: argparse.Namespace) -> None:
         sys.path.append(str(args.peers))
     networks, where = made(args.compile), device()
     if args.torch_defaults:
-        torch.use_deterministic_algorithms(False)
-        torch.backends.cudnn.benchmark = torch.backends.cudnn.allow_tf32 = True
-        for enable in ("flash", "mem_efficient", "cudnn"):
-            getattr(torch.backends.cuda, f"enable_{enable}_sdp")(True)
+        take_torchs_settings()
+        torch.backends.cudnn.benchmark = True
     x, t = torch.randn(args.batch, *PIXELS, device=where), torch.rand(args.batch, device=where)
     taken: dict[tuple[str, str], tuple[list[float], list[float]]] = {}
     for turn in range(args.turns + 1):  # the first is not counted

@@ -8,12 +8,13 @@ than 80 % are.
 
 import json
 import re
-import subprocess
 import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 
 from mutmut.mutation.diff_apply import get_diff_for_mutant
+
+from reflowbench import git
 
 MUTANTS = Path("mutants")
 PAGE = Path("docs/mutants.md")
@@ -84,16 +85,12 @@ def changed(old, new):
 def reason(old, new):
     """Why a mutant lives."""
     around = changed(old, new)
-    if "strict=" in old and "strict=True" not in new:
-        return next(iter(REASONS.values()))
-    return next((why for pattern, why in list(REASONS.items())[1:] if re.search(pattern, around)), OTHERS)
+    return next((why for pattern, why in REASONS.items() if re.search(pattern, around)), OTHERS)
 
 
 def page(counts, survivors):
     """The page."""
-    command = ["git", "describe", "--always"]
-    commit = subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
-    lines = [HEAD.format(commit=commit)]
+    lines = [HEAD.format(commit=git.line("describe", "--always"))]
     total = Counter()
     for part in PARTS:
         here = sum((count for name, count in counts.items() if name.startswith(part)), Counter())

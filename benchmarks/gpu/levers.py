@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from functools import partial
 from statistics import median
 
@@ -44,15 +44,6 @@ def _passes(network: nn.Module, x: torch.Tensor, t: torch.Tensor, context: Setti
     return value
 
 
-@contextmanager
-def _tf32() -> Iterator[None]:
-    torch.backends.cudnn.allow_tf32 = True
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = False
-
-
 def _ways(where: torch.device) -> dict[str, Way]:
     plain, last = papers().to(where).eval(), papers(channels_last=True).to(where).eval()
     last.load_state_dict(plain.state_dict())
@@ -61,10 +52,11 @@ def _ways(where: torch.device) -> dict[str, Way]:
     for network in (whole, compiled, peer):
         network.to(where).eval()
     full, half = torch.float32, torch.bfloat16
+    tf32 = partial(torch.backends.cudnn.flags, enabled=True, allow_tf32=True)
     bf16, fp16 = (partial(torch.autocast, where.type, type_) for type_ in (half, torch.float16))
     return {
         "float32": (plain, full, nullcontext, nullcontext),
-        "float32, TF32 in convolutions": (plain, full, nullcontext, _tf32),
+        "float32, TF32 in convolutions": (plain, full, nullcontext, tf32),
         "bf16": (plain, full, bf16, nullcontext),
         "bf16, channels last": (last, full, bf16, nullcontext),
         "fp16": (plain, full, fp16, nullcontext),

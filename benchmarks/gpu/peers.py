@@ -9,22 +9,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-import torch
-
 from benchmarks.peers import pairs, training
 from benchmarks.peers.turns import Comparison
+from benchmarks.timing import take_torchs_settings
 from reflowbench.core.device import device
-
-SDP = ("flash", "mem_efficient", "cudnn")
 
 
 @contextlib.contextmanager
 def as_torch_comes() -> Iterator[None]:
     """With the settings that torch has in a new process; ours again afterwards."""
-    torch.use_deterministic_algorithms(False)
-    torch.backends.cudnn.allow_tf32 = True
-    for kind in SDP:
-        getattr(torch.backends.cuda, f"enable_{kind}_sdp")(True)
+    take_torchs_settings()
     try:
         yield
     finally:

@@ -57,7 +57,7 @@ UNET = {"name": "unet", "channels": 8, "multipliers": [1, 2], "blocks": 1, "atte
         ("methods.reflow.lr", 0.1, "methods.reflow.lr: unknown parameter; allowed here: none"),
         ("methods.ocar.replay", 5, "methods.ocar.replay = 5: must divide round.batch = 256, since that share of the"),
         ("round.batch", 254, "methods.ocar.replay = 4: must divide round.batch = 254, since that share of the batch"),
-        ("methods.rac", {}, "methods.rac: no such method; there are: accumulate, "),
+        ("methods.rac", {}, f"methods.rac: no such method; there are: {', '.join(registry.names())}"),
         ("round.steps", 3.5, "round.steps = 3.5: input should be a valid integer"),
         ("round.steps", True, "round.steps = True: input should be a valid integer"),
         ("round.lr", float("nan"), "round.lr = nan"),

@@ -11,10 +11,9 @@ from reflowbench.core import randomness
 from reflowbench.core.flow.sde import reverse_sde
 from reflowbench.core.flow.times import draw_times
 from reflowbench.core.randomness import noise
-from reflowbench.couplings.conic import Conic
 from reflowbench.couplings.shared.base import Networks
 from reflowbench.couplings.shared.independent import Independent, mirrored
-from tests.couplings.methods import VARIANTS, Constant, image_index, make, params, real_rows
+from tests.couplings.methods import VARIANTS, Constant, image_index, make, real_rows
 
 STEPS = 6
 NAME = r"5/[a-z_]+(?: (?:[a-z_]+|\d+))*/2"
@@ -53,7 +52,7 @@ def test_every_stream_is_of_this_seed_round_and_step_and_has_a_name(inputs, aske
 @pytest.mark.parametrize("variant", [v for v in VARIANTS if VARIANTS[v][0] in {"independent", "ocar", "ocar_s"}])
 def test_no_noise_is_used_for_two_pairs(inputs, images, variant):
     name, changes = VARIANTS[variant]
-    coupling = make(name, inputs, **changes | ({"replay": 1} if "replay" in params_of(name) else {}))
+    coupling = make(name, inputs, **changes | ({} if name == "independent" else {"replay": 1}))
     batches = [coupling.batch(step, FIELD) for step in range(20)]
     drawn = torch.cat([x0 if name == "independent" else x0[~real_rows(x1, images)] for x0, x1 in batches])
     assert len(torch.unique(drawn, dim=0)) == len(drawn) >= 240
@@ -65,10 +64,6 @@ def test_groups_of_a_replayed_batch_begin_with_noise_of_their_own(inputs, images
     assert len(torch.unique(batches, dim=0)) == 24 + 8 * 6
     every = noise(5, "online noise", 2, range(9 * 24), 16)
     assert (batches[:, None] == every[None]).all(dim=2).any(dim=1).all()
-
-
-def params_of(name):
-    return () if name == "independent" else params(name).model_dump()
 
 
 def test_a_mirrored_image_is_that_or_itself_by_a_coin_of_each_row(inputs, images):
@@ -90,7 +85,7 @@ def test_a_mirrored_image_is_that_or_itself_by_a_coin_of_each_row(inputs, images
 
 def test_the_cone_is_turned_by_its_published_law(inputs, images):
     """Zeta = zeta_max 2 r^2 / (1 + r^2), r uniform: its mean is 2 - pi/2 and its mean square 4 (5/4 - 3 pi / 8)."""
-    coupling = Conic(params("conic", zeta_max=0.5, real_fraction=1.0, regenerate_every=0), make_long(inputs, 200))
+    coupling = make("conic", replace(inputs, steps=200), zeta_max=0.5, real_fraction=1.0, regenerate_every=0)
     turns = []
     for step in range(100):
         x0, x1 = coupling.batch(step, FIELD)
@@ -112,13 +107,9 @@ def share(x, start, end):
     return torch.arcsin(weight * torch.sin(theta)) / theta
 
 
-def make_long(inputs, steps):
-    return replace(inputs, steps=steps)
-
-
 def test_real_batches_of_the_cone_are_those_of_the_first_half(inputs, images):
     for steps, share, expected in ((8, 1.0, 4), (9, 1.0, 4), (8, 0.5, 2), (16, 0.25, 2)):
-        coupling = make("conic", make_long(inputs, steps), real_fraction=share, regenerate_every=0)
+        coupling = make("conic", replace(inputs, steps=steps), real_fraction=share, regenerate_every=0)
         kinds = [bool(real_rows(coupling.batch(step, FIELD)[1], images).all()) for step in range(steps)]
         assert sum(kinds) == expected and not any(kinds[steps // 2 :])
 

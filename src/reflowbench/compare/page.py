@@ -150,8 +150,8 @@ def _row(d: Difference) -> list[str]:
 
 def _conditions(before: Results, after: Results) -> list[str]:
     """What the numbers are, and how a difference is judged."""
-    many = f"{len(before.seeds)} seed{'s' * (len(before.seeds) > 1)}"
     if before.seeds == after.seeds:
+        many = f"{len(before.seeds)} seed{'s' * (len(before.seeds) > 1)}"
         seeds = f"over {many}, the same in both: differences are taken seed by seed"
     else:
         seeds = f"over seeds {_list(before.seeds)} and {_list(after.seeds)}: differences of means (Welch)"
