@@ -27,6 +27,7 @@ MENU = {
         "GPUs, clusters, the paper's scale": "docs/scale",
         "Look at results in MLflow": "docs/tracking",
         "When something goes wrong": "docs/troubleshooting",
+        "Parameters and commands": "docs/reference",
     },
     "What was found": {
         "The methods": "docs/methods",

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from reflowbench import cli
+from reflowbench import cli, profiles
+from tests.conftest import ROOT
 
 
 @pytest.mark.parametrize(
@@ -32,3 +33,21 @@ def test_interrupted_a_command_says_so_and_ends_as_shells_expect(monkeypatch, ca
     with pytest.raises(SystemExit) as ended:
         cli.main(["profile", "tiny"])
     assert ended.value.code == 130 and capsys.readouterr().err == "stopped\n"
+
+
+def test_without_a_command_it_says_which_there_are(capsys):
+    cli.main([])
+    assert "write params.yaml for a profile" in capsys.readouterr().out
+
+
+def test_check_says_what_the_first_run_will_stop_at(tmp_path, monkeypatch, capsys):
+    """Images of one's own: neither there yet, nor pinned."""
+    monkeypatch.chdir(ROOT)
+    values = profiles.resolve("digits", ROOT / "profiles")
+    for sha256, warnings in ((None, 2), ("0" * 64, 1)):
+        params = tmp_path / f"{warnings}.yaml"
+        values["data"] |= {"source": "images", "path": "data/mine", "sha256": sha256}
+        params.write_text(profiles.render(values))
+        cli.main(["check", "--params", str(params)])
+        said = capsys.readouterr().err
+        assert said.count("WARNING") == warnings and ("data.sha256 is null" in said) == (sha256 is None)

@@ -38,6 +38,12 @@ def _check(args: argparse.Namespace) -> None:
     cells = len(params.grid.methods) * len(params.grid.seeds) * len(params.grid.ks) + len(params.grid.seeds)
     print(f"{args.params} is valid: profile {params.profile}, {cells} models to evaluate")
     inception = params.evaluate.inception.weights if "inception" in params.evaluate.features else None
+    for name, group in {"data": params.data, "latents": params.latents}.items():
+        if group.path and group.sha256 is None:
+            print(
+                f"WARNING: {name}.sha256 is null: the first run stops and says the checksum to put there",
+                file=sys.stderr,
+            )
     named = {
         "data.path": params.data.path,
         "latents.path": params.latents.path,
@@ -234,7 +240,8 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     main_parser = argparse.ArgumentParser(prog="reflowbench", description=__doc__)
     main_parser.add_argument("--version", action="version", version=__version__)
-    commands = main_parser.add_subparsers(required=True, metavar="command")
+    main_parser.set_defaults(run=lambda args: main_parser.print_help())
+    commands = main_parser.add_subparsers(metavar="command")
     profile = commands.add_parser("profile", help="write params.yaml for a profile")
     profile.add_argument("name", help="a file of profiles/, without .yaml")
     profile.add_argument("--out", type=_output, default=Path("params.yaml"), help="default: %(default)s")

@@ -10,6 +10,7 @@ import yaml
 from reflowbench.cli import parser
 from reflowbench.couplings.shared import registry
 from tests.conftest import ROOT
+from tests.docs import reference
 from tests.docs.pages import COMMANDS, KINDS, PAGES, blocks, inline, prose
 
 YOURS = "NAME|anneal"
@@ -77,6 +78,21 @@ def test_the_methods_of_the_page_are_those_there_are():
     """A new one need not be there; an old one that goes has to go there too."""
     named = re.findall(r"^\| `([a-z_]+)` \|", (ROOT / "docs/methods.md").read_text(), re.MULTILINE)
     assert set(named) <= set(registry.names()) and len(named) == 10
+
+
+def test_the_reference_is_that_of_the_code():
+    """But for methods that are new."""
+    page = reference.PAGE.read_text()
+    methods = re.findall(r"^### `(\w+)`$", page.partition(reference.METHODS)[2], re.MULTILINE)
+    assert len(methods) == 10
+    assert page == reference.render(methods), "write it anew: python -m tests.docs.reference"
+
+
+def test_every_parameter_says_what_it_means():
+    """But the name of a network, and blocks, which say it above their own."""
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| .* \|(.*)\|$", reference.PAGE.read_text(), re.MULTILINE)
+    assert len(rows) > 150
+    assert {name for name, values, meaning in rows if not meaning.strip() and "block" not in values} == {"name"}
 
 
 def test_every_direct_dependency_has_a_reason():

@@ -13,8 +13,11 @@ from reflowbench.couplings.shared.registry import Method
 
 
 class ConicParams(MixParams):
-    """`real_fraction` is the share of batches, in the first half of the round, that are real."""
+    """How many batches are real, and how far their noise turns."""
 
+    real_fraction: Fraction = Field(
+        description="lambda: share of batches, in the first half of the round, that are real"
+    )
     zeta_max: Fraction = Field(description="largest turn towards fresh noise; published: 0.13 on CIFAR-10")
 
 

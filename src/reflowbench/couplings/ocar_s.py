@@ -20,7 +20,7 @@ from reflowbench.couplings.shared.registry import Method
 class OcarSParams(OnlineParams):
     """OCAR's parameters, and the SDE's; `solver` makes the synthetic pairs, the SDE is solved by Euler-Maruyama."""
 
-    sde: SdeKind
+    sde: SdeKind = Field(description="published: OCAR-S; marginal: with the marginals of the flow")
     noise_scale: Annotated[float, Field(ge=0)] = Field(description="s; published: 0.001")
     jitter: Annotated[float, Field(ge=0, lt=1)] = Field(description="relative spread of a step; published: 0.1")
 

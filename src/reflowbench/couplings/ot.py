@@ -25,10 +25,12 @@ POTENTIAL_FILE = "potential.safetensors"
 class OtParams(Group):
     """How fresh noise is assigned to images."""
 
-    assignment: Literal["minibatch", "dataset", "semidiscrete"]
+    assignment: Literal["minibatch", "dataset", "semidiscrete"] = Field(
+        description="of noise to images: in each batch, once for all, or by a potential at every step"
+    )
     noises: PositiveInt = Field(description="noises per image (dataset)")
     chunk: Annotated[int, Field(ge=0)] = Field(description="images assigned together; 0: all (dataset)")
-    potential: PotentialParams
+    potential: PotentialParams = Field(description="fit of it (semidiscrete)")
 
 
 class Ot(Coupling):

@@ -20,10 +20,12 @@ from reflowbench.pairs.potential import Potential, fit_potential
 class RcaOtParams(MixParams):
     """RCA's parameters, and how fresh noise is assigned to the inverted one."""
 
-    assignment: Literal["dataset", "semidiscrete"]
+    assignment: Literal["dataset", "semidiscrete"] = Field(
+        description="of fresh noise to the inverted one: once, or by a potential at every step"
+    )
     noises: PositiveInt = Field(description="fresh noises per image (dataset)")
     chunk: Annotated[int, Field(ge=0)] = Field(description="images assigned together; 0: all (dataset)")
-    potential: PotentialParams
+    potential: PotentialParams = Field(description="fit of it (semidiscrete)")
 
 
 class RcaOt(Mixed):

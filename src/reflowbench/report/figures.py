@@ -120,10 +120,11 @@ def overview(results: Results, bases: Mapping[str, str]) -> Any:
             )
         axes.set_xlabel(f"FD after round {k}, {results.solver} at NFE {nfe}")
         log_axis(axes, "x")
+        axes.tick_params("x", labelsize=8, rotation=45)
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=8, loc="upper right")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", fontsize=8, frameon=False, ncols=2)
     panels[0][0].set_yticks(range(len(methods)), methods, fontsize=7)
-    panels[0][0].invert_yaxis()
+    panels[0][0].set_ylim(len(methods) - 0.5, -0.5)
     figure.suptitle(seeds_of(results), fontsize=10)
     return figure
 

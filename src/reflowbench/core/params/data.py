@@ -16,7 +16,9 @@ SOURCES_TO_DOWNLOAD = ("cifar10", "mnist", "fashion")
 class DataParams(Group):
     """Where the real images come from."""
 
-    source: Literal["digits", "mnist5k", "mnist", "fashion", "cifar10", "images"]
+    source: Literal["digits", "mnist5k", "mnist", "fashion", "cifar10", "images"] = Field(
+        description="digits and mnist5k are in packages; images: your own"
+    )
     path: FileName | None = Field(
         default=None, description="where the source's files are: a folder, .zip or .tar; null for digits and mnist5k"
     )

@@ -13,11 +13,11 @@ from reflowbench.core.schemes import FixedSolver, Precision
 class FeaturesParams(Group):
     """The digit classifier whose penultimate layer is the feature space of the quality metrics."""
 
-    dim: PositiveInt
-    steps: PositiveInt
-    batch: PositiveInt
-    lr: Annotated[float, Field(gt=0)]
-    seed: Annotated[int, Field(ge=0)]
+    dim: PositiveInt = Field(description="of the features")
+    steps: PositiveInt = Field(description="optimizer steps of the classifier")
+    batch: PositiveInt = Field(description="images in a step")
+    lr: Annotated[float, Field(gt=0)] = Field(description="learning rate")
+    seed: Annotated[int, Field(ge=0)] = Field(description="of the classifier, the same for all models")
 
 
 class InceptionParams(Group):
@@ -38,12 +38,16 @@ class EvaluateParams(Group):
     pca: PositiveInt | None = Field(description="also the Frechet distance in so many principal components")
     neighbours: PositiveInt = Field(description="k of precision, recall, density and coverage")
     groups: Annotated[int, Field(ge=2)] = Field(description="groups of samples left out in turn for standard errors")
-    n_samples: Annotated[int, Field(ge=2)]
-    solver: FixedSolver
-    nfe: Annotated[list[PositiveInt], Field(min_length=1)]
-    adaptive_tolerance: Annotated[float, Field(gt=0)]
-    floor_repeats: Annotated[int, Field(ge=2)]
-    grid_images: PositiveInt
+    n_samples: Annotated[int, Field(ge=2)] = Field(description="samples of each model and NFE")
+    solver: FixedSolver = Field(description="at fixed NFE")
+    nfe: Annotated[list[PositiveInt], Field(min_length=1)] = Field(
+        description="network evaluations of a sample, each a row of the tables"
+    )
+    adaptive_tolerance: Annotated[float, Field(gt=0)] = Field(description="of the adaptive solver (dopri5)")
+    floor_repeats: Annotated[int, Field(ge=2)] = Field(
+        description="random draws of real images that give the floor, what real images score"
+    )
+    grid_images: PositiveInt = Field(description="samples that are kept, and shown")
     inversion_images: Annotated[int, Field(ge=2)] = Field(description="images that are inverted")
     inversion_steps: PositiveInt = Field(description="Heun steps of the inversion")
     precision: Precision = Field(default="float32", description="of the velocity network")

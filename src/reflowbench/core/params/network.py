@@ -19,9 +19,9 @@ class MLPParams(NetworkParams):
     """A residual perceptron on flat images."""
 
     name: Literal["mlp"]
-    hidden: PositiveInt
-    blocks: PositiveInt
-    time_features: Annotated[int, Field(ge=2, multiple_of=2)]
+    hidden: PositiveInt = Field(description="width")
+    blocks: PositiveInt = Field(description="residual blocks")
+    time_features: Annotated[int, Field(ge=2, multiple_of=2)] = Field(description="sines and cosines of t")
 
 
 class ConvParams(NetworkParams):

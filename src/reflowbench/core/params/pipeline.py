@@ -17,19 +17,23 @@ from reflowbench.core.params.training import BaseParams, GuardParams, MonitorPar
 class GridRound(Group):
     """One round of the chain and the round it starts from."""
 
-    k: PositiveInt
-    prev: Annotated[int, Field(ge=0)]
+    k: PositiveInt = Field(description="the round")
+    prev: Annotated[int, Field(ge=0)] = Field(description="the round whose model it starts from")
 
 
 class GridParams(Group):
     """The cells of the benchmark. dvc.yaml iterates over these lists."""
 
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
-    methods: Annotated[list[Name], Field(min_length=1)]
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = Field(
+        description="a chain of models for each, and for each method"
+    )
+    methods: Annotated[list[Name], Field(min_length=1)] = Field(
+        description="what is compared; each has a block in `methods`"
+    )
     stages: dict[str, list[Name]] = Field(description="methods by stage group; follows from methods")
     space: Literal["data", "latents"] = Field(description="what models are trained on; follows from latents.path")
     encoded: list[Literal["train"]] = Field(description="parts that are encoded to latents; follows from latents.path")
-    rounds: Annotated[list[GridRound], Field(min_length=1)]
+    rounds: Annotated[list[GridRound], Field(min_length=1)] = Field(description="self-trained rounds, in their order")
     ks: Annotated[list[PositiveInt], Field(min_length=1)] = Field(description="rounds that are evaluated")
 
     @field_validator("rounds", mode="before")
@@ -55,7 +59,7 @@ class GridParams(Group):
 class Chain(Group):
     """A variant of a method in a study: its own values where they differ from the common blocks."""
 
-    method: Name
+    method: Name = Field(description="of which it is a variant")
     base: Literal["independent", "ot"] = Field(description="coupling of the base model that it starts from")
     params: dict[str, Any] = Field(description="over the method's block")
     round: dict[str, Any] = Field(description="over the block `round`")
@@ -65,7 +69,7 @@ class Chain(Group):
 class Params(Group):
     """The whole of params.yaml."""
 
-    profile: ProfileName
+    profile: ProfileName = Field(description="Its name, which the results carry.")
     grid: GridParams
     data: DataParams
     latents: LatentsParams

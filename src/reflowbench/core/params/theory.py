@@ -15,22 +15,22 @@ from reflowbench.core.schemes import FixedSolver
 class SampleSize(Group):
     """How many samples a round of the linear autoencoder trains on, and how many seeds that is repeated with."""
 
-    n: Annotated[int, Field(ge=2)]
-    seeds: PositiveInt
+    n: Annotated[int, Field(ge=2)] = Field(description="samples of a round")
+    seeds: PositiveInt = Field(description="repetitions")
 
 
 class FitParams(Group):
     """Gradient descent of the linear autoencoder; the second half of its steps is averaged."""
 
-    steps: Annotated[int, Field(ge=2)]
-    batch: PositiveInt
+    steps: Annotated[int, Field(ge=2)] = Field(description="of gradient descent")
+    batch: PositiveInt = Field(description="samples in a step")
     lr: Annotated[float, Field(gt=0, lt=2)] = Field(description="relative to 1 / mean |y|^2 of the noisy rows y")
 
 
 class TheoryDaeParams(Group):
     """Theory: a linear denoising autoencoder that is trained on its own outputs, round after round."""
 
-    dim: PositiveInt
+    dim: PositiveInt = Field(description="of the data")
     spectrum: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = Field(
         description="eigenvalues of the data covariance; as many as its rank"
     )
@@ -40,8 +40,8 @@ class TheoryDaeParams(Group):
     real_fractions: dict[Literal["replace", "accumulate"], list[Fraction]] = Field(
         description="r, shares of real data; the rest is synthetic data of the last round, or data of all rounds"
     )
-    samples: Annotated[list[SampleSize], Field(min_length=1)]
-    rounds: PositiveInt
+    samples: Annotated[list[SampleSize], Field(min_length=1)] = Field(description="sizes of the training set")
+    rounds: PositiveInt = Field(description="self-trained rounds")
     fit: FitParams
 
     @model_validator(mode="after")
@@ -61,14 +61,14 @@ class TheoryPhaseParams(Group):
     The real data vary in one direction, with variance 1: only its ratio to the noise counts.
     """
 
-    dim: PositiveInt
-    real_fractions: Annotated[list[Fraction], Field(min_length=2)]
+    dim: PositiveInt = Field(description="of the data")
+    real_fractions: Annotated[list[Fraction], Field(min_length=2)] = Field(description="r, shares of real data")
     noise: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=2)] = Field(description="q, by `n` samples")
     samples: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=2)] = Field(description="at noise `q`")
-    n: Annotated[int, Field(ge=2)]
-    q: Annotated[float, Field(gt=0)]
-    rounds: PositiveInt
-    seeds: PositiveInt
+    n: Annotated[int, Field(ge=2)] = Field(description="samples of a round where `noise` varies")
+    q: Annotated[float, Field(gt=0)] = Field(description="noise where `samples` varies")
+    rounds: PositiveInt = Field(description="self-trained rounds")
+    seeds: PositiveInt = Field(description="repetitions")
 
     @model_validator(mode="after")
     def _ascending(self) -> TheoryPhaseParams:
@@ -81,18 +81,20 @@ class TheoryPhaseParams(Group):
 class TheoryGaussianParams(Group):
     """Theory: rectified flows to laws in closed form, with a small network."""
 
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
-    targets: Annotated[list[Literal["gaussian", "mixture"]], Field(min_length=1)]
-    dims: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)]
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = Field(description="repetitions")
+    targets: Annotated[list[Literal["gaussian", "mixture"]], Field(min_length=1)] = Field(
+        description="laws of the real points"
+    )
+    dims: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)] = Field(description="of the points")
     points: Annotated[int, Field(ge=2)] = Field(description="real points")
-    rounds: PositiveInt
+    rounds: PositiveInt = Field(description="self-trained rounds")
     network: Network
     base: OptimParams = Field(description="training of the base model (round 0)")
     round: OptimParams = Field(description="training of each round")
     pairs: PairsParams
     n_samples: Annotated[int, Field(ge=2)] = Field(description="samples that are scored")
-    solver: FixedSolver
-    nfe: Annotated[list[PositiveInt], Field(min_length=1)]
+    solver: FixedSolver = Field(description="of the samples that are scored")
+    nfe: Annotated[list[PositiveInt], Field(min_length=1)] = Field(description="network evaluations of a sample")
     projections: PositiveInt = Field(description="directions of the sliced distance")
     trajectories: PositiveInt = Field(description="that are drawn, of the first seed in two dimensions")
     methods: dict[Name, dict[str, Any]] = Field(description="over the methods' blocks")

@@ -13,14 +13,14 @@ from reflowbench.core.schemes import FixedSolver, Loss, Precision, TimeLaw
 class OptimParams(Group):
     """One run of the training loop. Lengths and periods are in optimizer steps."""
 
-    steps: PositiveInt
-    batch: PositiveInt
-    lr: Annotated[float, Field(gt=0)]
-    schedule: Literal["constant", "cosine"]
-    warmup: Annotated[int, Field(ge=0)]
-    ema: Annotated[float, Field(ge=0, lt=1)]
-    clip: Annotated[float, Field(gt=0)]
-    loss: Loss
+    steps: PositiveInt = Field(description="optimizer steps")
+    batch: PositiveInt = Field(description="pairs in a step")
+    lr: Annotated[float, Field(gt=0)] = Field(description="learning rate, after the warm-up")
+    schedule: Literal["constant", "cosine"] = Field(description="of the learning rate")
+    warmup: Annotated[int, Field(ge=0)] = Field(description="steps in which the learning rate rises from 0")
+    ema: Annotated[float, Field(ge=0, lt=1)] = Field(description="decay of the moving average of the weights")
+    clip: Annotated[float, Field(gt=0)] = Field(description="largest norm of the gradient")
+    loss: Loss = Field(description="pseudo_huber has its scale from the dimension (arXiv 2405.20320)")
     times: TimeLaw = Field(description="law of t in the loss")
     lr_end: Annotated[float, Field(ge=0)] = Field(default=0.0, description="learning rate at the end of a cosine")
     weight_decay: Annotated[float, Field(ge=0)] = Field(default=0.0, description="of AdamW; 0: Adam")
@@ -54,9 +54,9 @@ class GuardParams(Group):
 class PotentialParams(Group):
     """Fit of a semidiscrete transport potential by stochastic gradient (arXiv 2509.25519)."""
 
-    steps: PositiveInt
-    batch: PositiveInt
-    lr: Annotated[float, Field(gt=0)]
+    steps: PositiveInt = Field(description="optimizer steps")
+    batch: PositiveInt = Field(description="noises in a step")
+    lr: Annotated[float, Field(gt=0)] = Field(description="learning rate")
 
 
 class BaseParams(OptimParams):
@@ -81,8 +81,8 @@ class PairsParams(Group):
     """Synthetic and inverted pairs: how many, and the fixed-step solver that makes them."""
 
     n: PositiveInt = Field(description="synthetic pairs per round")
-    solver: FixedSolver
-    steps: PositiveInt
+    solver: FixedSolver = Field(description="of the flow, in both directions")
+    steps: PositiveInt = Field(description="of the solver")
     precision: Precision = Field(default="float32", description="of the network's products")
     storage: Storage = Field(
         default="float32", description="of stored values; float16 halves the disk, its rounding is below a grey level"
@@ -93,6 +93,6 @@ class MonitorParams(Group):
     """What training shows of the model while it runs: curves and sample grids, by Euler from fixed noise."""
 
     every: PositiveInt = Field(description="optimizer steps between two looks")
-    n_samples: Annotated[int, Field(ge=2)]
-    nfe: PositiveInt
-    grid_images: PositiveInt
+    n_samples: Annotated[int, Field(ge=2)] = Field(description="samples that the curves are computed from")
+    nfe: PositiveInt = Field(description="network evaluations of each of them")
+    grid_images: PositiveInt = Field(description="samples in the grid")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from pydantic import Field
 
 from reflowbench.core.distributed import world
 from reflowbench.core.errors import ReflowbenchError
@@ -18,12 +19,14 @@ from reflowbench.pairs.assignment import assign
 class OnlineParams(Group):
     """Pairs made online."""
 
-    real_fraction: Fraction
-    source: Source
-    solver: FixedSolver
-    steps: PositiveInt
-    replay: PositiveInt
-    reassign: bool
+    real_fraction: Fraction = Field(description="lambda: share of inverted real pairs in a batch")
+    source: Source = Field(description="network that makes the pairs")
+    solver: FixedSolver = Field(description="of the pairs, in both directions")
+    steps: PositiveInt = Field(description="of the solver")
+    replay: PositiveInt = Field(description="how often a pair is trained on; must divide the batch")
+    reassign: bool = Field(
+        description="noise of the real pairs: replaced by fresh noise that is optimally assigned to it"
+    )
 
 
 def replay_fault(params: OnlineParams, batch: int) -> str:
