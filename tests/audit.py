@@ -20,6 +20,8 @@ PIN = re.compile(
 )
 NOT_PINNED = {"pip", "reflowbench", "uv"}
 """Come with the environment, or are this project; uv is what `make lock` installs."""
+NUMERICS = ("clean-fid", "numpy", "pandas", "safetensors", "scikit-learn", "scipy", "torch", "torchvision")
+"""What numbers come from: the same for every version of Python."""
 FIXED = {
     "aiohttp": ("3.12.14", "CVE-2025-53643: request smuggling"),
     "asyncssh": ("2.14.1", "CVE-2023-46446: another one's session"),
@@ -68,6 +70,14 @@ def pins(text: str) -> tuple[dict[str, tuple[Version, bool]], list[str]]:
     return found, faults
 
 
+def forks(text: str) -> Iterator[str]:
+    """Packages that results depend on and whose version depends on Python's."""
+    for name in NUMERICS:
+        versions = re.findall(rf"^{name}==([^ ;\n]+)", text, re.MULTILINE)
+        if len(versions) != 1:
+            yield f"{name} is pinned to {versions or 'nothing'}: want one; bound it in pyproject.toml, `make lock`"
+
+
 def differences(locked: dict[str, tuple[Version, bool]]) -> Iterator[str]:
     """What is installed and not locked so, and the other way round."""
     installed: dict[str, Version] = {canonicalize_name(d.name): Version(d.version) for d in distributions()}
@@ -93,8 +103,9 @@ def holes(locked: dict[str, tuple[Version, bool]]) -> Iterator[str]:
 
 def main() -> None:
     """Exit with an error that lists all faults, or say that there are none."""
-    locked, faults = pins(LOCK.read_text(encoding="utf-8"))
-    faults += [*differences(locked), *holes(locked)]
+    text = LOCK.read_text(encoding="utf-8")
+    locked, faults = pins(text)
+    faults += [*forks(text), *differences(locked), *holes(locked)]
     check = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True, check=False)
     if check.returncode:
         faults += (check.stdout + check.stderr).splitlines()

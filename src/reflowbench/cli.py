@@ -8,12 +8,12 @@ import math
 import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 from reflowbench import __version__
 from reflowbench.cluster import command as launching
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.schemes import NFE_PER_STEP
+from reflowbench.upkeep import command as looking_after
 
 # Commands import what they need themselves: `track` runs after every `dvc repro` and must be quick.
 _MOST = 100_000
@@ -38,8 +38,9 @@ def _check(args: argparse.Namespace) -> None:
     cells = len(params.grid.methods) * len(params.grid.seeds) * len(params.grid.ks) + len(params.grid.seeds)
     print(f"{args.params} is valid: profile {params.profile}, {cells} models to evaluate")
     inception = params.evaluate.inception.weights if "inception" in params.evaluate.features else None
-    for name, group in {"data": params.data, "latents": params.latents}.items():
-        if group.path and group.sha256 is None:
+    pinned = {"data": (params.data.path, params.data.sha256), "latents": (params.latents.path, params.latents.sha256)}
+    for name, (path, sha256) in pinned.items():
+        if path and sha256 is None:
             print(
                 f"WARNING: {name}.sha256 is null: the first run stops and says the checksum to put there",
                 file=sys.stderr,
@@ -180,62 +181,6 @@ def _status(args: argparse.Namespace) -> None:
         show(stages, durations, sys.stdout)
 
 
-def _scratch(args: argparse.Namespace) -> None:
-    import time
-
-    from reflowbench.upkeep import scratch
-
-    found = scratch.clean() if args.clean else scratch.items()
-    for item in found:
-        note = "removed" if args.clean else f"process {item.holder}" if item.holder else "no process"
-        written = time.strftime("%Y-%m-%d %H:%M", time.localtime(item.changed))
-        print(f"{item.path}: {item.what}, {item.size / 1e6:.1f} MB, {written}, {note}")
-    if not found:
-        print("nothing in scratch that no process works on" if args.clean else "nothing in scratch")
-
-
-def _verify(args: argparse.Namespace) -> None:
-    from reflowbench import git
-    from reflowbench.upkeep import verify
-
-    found = list(verify.damages())
-    left = 0
-    for damage in found:
-        removed = args.repair and verify.repair(damage)
-        left += not removed
-        remedy = ""
-        if damage.where == "committed":
-            ignored = git.ask("check-ignore", "--quiet", str(damage.path)) is not None  # so it may be of another branch
-            remedy = "; `dvc repro` makes it anew" if ignored else f"; `git checkout {damage.path}` or `dvc repro`"
-        print(f"{damage.path}: not what was written ({damage.where}{remedy}){': removed' if removed else ''}")
-    if not found:
-        print("outputs and DVC's cache are all as they were written")
-    elif len(found) > left:
-        print("`dvc repro` brings back or makes anew what was removed")
-    if left:
-        sys.exit(1)
-
-
-def _recover(args: argparse.Namespace) -> None:
-    from reflowbench.upkeep.recover import recover
-
-    for sentence in recover():
-        print(sentence)
-
-
-def _add_upkeep(commands: Any) -> None:
-    scratch = commands.add_parser(
-        "scratch", help="list what killed stages have saved, and batches of diverged trainings"
-    )
-    scratch.add_argument("--clean", action="store_true", help="remove all that no process works on")
-    scratch.set_defaults(run=_scratch)
-    verify = commands.add_parser("verify", help="read outputs and DVC's cache and name what is not as it was written")
-    verify.add_argument("--repair", action="store_true", help="remove that, so that `dvc repro` makes it anew")
-    verify.set_defaults(run=_verify)
-    recover = commands.add_parser("recover", help="make dvc.lock readable again after DVC was killed while it wrote it")
-    recover.set_defaults(run=_recover)
-
-
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     main_parser = argparse.ArgumentParser(prog="reflowbench", description=__doc__)
@@ -286,7 +231,7 @@ def parser() -> argparse.ArgumentParser:
     hours.add_argument("--flops", type=_positive, help="hours on a machine with so many FLOPs a second")
     hours.add_argument("--steps-per-second", type=_positive, help="hours at so many training steps of a round a second")
     cost.set_defaults(run=_cost)
-    _add_upkeep(commands)
+    looking_after.add(commands)
     status = commands.add_parser("status", help="show which cells of the grid are done, and why the others are not")
     status.add_argument("--json", action="store_true", help="as JSON")
     status.set_defaults(run=_status)
