@@ -63,6 +63,22 @@ def test_a_stage_that_fails_leaves_its_status(raised, left, recorded):
     assert stop.value.code == left and [line["exit"] for line in lines()] == [recorded]
 
 
+@pytest.mark.parametrize(
+    ("text", "profile"),
+    [
+        (None, None),
+        ("profile: tiny\n", "tiny"),
+        ("# no\ngrid: {}\nprofile: celebahq-latent\n", "celebahq-latent"),
+        ("x", None),
+    ],
+)
+def test_a_run_is_recorded_with_its_profile(text, profile, tmp_path):
+    if text is not None:
+        (tmp_path / "params.yaml").write_text(text)
+    run(lambda args: None)
+    assert [line["profile"] for line in lines()] == [profile]
+
+
 def test_a_bug_in_a_stage_keeps_its_traceback():
     def main(args):
         raise ZeroDivisionError

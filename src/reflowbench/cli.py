@@ -168,11 +168,12 @@ def _compare(args: argparse.Namespace) -> None:
 def _status(args: argparse.Namespace) -> None:
     import json
 
+    from reflowbench.core.sidecar import profile
     from reflowbench.status.durations import read_durations
     from reflowbench.status.overview import as_json
     from reflowbench.status.stages import read_stages
 
-    stages, durations = read_stages(), read_durations()
+    stages, durations = read_stages(), read_durations(profile=profile())
     if args.json:
         print(json.dumps(as_json(stages, durations), indent=2))
     else:

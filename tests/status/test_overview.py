@@ -55,13 +55,14 @@ def test_json_holds_all_of_it():
     assert (whole["spent"], whole["expected"], whole["untimed"]) == (42.5, 43.0, 3)
 
 
-def test_durations_are_medians_of_the_runs_that_ended_well(tmp_path):
+def test_durations_are_medians_of_the_profiles_runs_that_ended_well(tmp_path):
     path = tmp_path / "durations.jsonl"
-    run = {"script": "k0", "arguments": ["--out", "a"], "peak_bytes": 1, "exit": 0}
+    run = {"script": "k0", "arguments": ["--out", "a"], "peak_bytes": 1, "exit": 0, "profile": "digits"}
     lines = [json.dumps(run | {"seconds": s}) for s in (1, 2, 9)] + [json.dumps(run | {"seconds": 99, "exit": 1})]
     lines += ["", "{", "[]", "null", '{"exit": 0}', json.dumps(run | {"seconds": "x"}), lines[0][:20]]
-    path.write_text("\n".join(lines))
-    found = read_durations(path)
+    others = [json.dumps(run | {"arguments": ["--out", "c"], "seconds": 70, "profile": p}) for p in ("tiny", None)]
+    path.write_text("\n".join(lines + others))
+    found = read_durations(path, "digits")
     assert found.spent(("stages.k0", "--out", "a")) == 9 and found.spent(("stages.k0", "--out", "b")) is None
     assert found.expected(("stages.k0", "--out", "b")) == 2 and found.expected(("stages.other",)) is None
     assert read_durations(tmp_path / "none").typical == {}

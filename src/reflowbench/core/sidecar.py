@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import platform
+import re
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -61,6 +62,16 @@ def record(script: str, arguments: Sequence[str], outs: Iterable[Path], status: 
             file.write((json.dumps(line) + "\n").encode())
 
 
+def profile() -> str | None:
+    """Profile that the params.yaml here is of; None if it does not say so. Not validated: a run is recorded anyway."""
+    try:
+        text = Path("params.yaml").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    named = re.search(r"^profile: *([\w-]+)", text, re.MULTILINE)
+    return named and named[1]
+
+
 def _facts() -> dict[str, Any]:
     import resource
 
@@ -71,6 +82,7 @@ def _facts() -> dict[str, Any]:
     return {
         "run": RUN,
         "stage": stage_name(),
+        "profile": profile(),
         "started": round(started, 3),
         "seconds": round(time.time() - started, 2),
         "peak_bytes": peak,

@@ -18,7 +18,7 @@ class Durations:
 
     Attributes:
         last: By script and arguments, of the last run.
-        typical: By script, the median over all runs.
+        typical: By script, the median over all runs of the profile.
     """
 
     last: dict[tuple[str, ...], float]
@@ -33,11 +33,12 @@ class Durations:
         return self.typical.get(_key(command)[0])
 
 
-def read_durations(path: Path = SCRATCH / RUNS) -> Durations:
+def read_durations(path: Path = SCRATCH / RUNS, profile: str | None = None) -> Durations:
     """Read the record; lines that are damaged or of stages that failed are left out.
 
     Args:
         path: The record; it need not exist.
+        profile: What is typical is that of its runs; others tell nothing of how long it takes.
 
     Returns:
         The durations.
@@ -54,7 +55,8 @@ def read_durations(path: Path = SCRATCH / RUNS) -> Durations:
             if run["exit"] == 0:
                 seconds = float(run["seconds"])
                 last[run["script"], *run["arguments"]] = seconds
-                every[run["script"]].append(seconds)
+                if run.get("profile") == profile:
+                    every[run["script"]].append(seconds)
         except (ValueError, KeyError, TypeError):
             continue
     return Durations(last, {script: median(seconds) for script, seconds in every.items()})
