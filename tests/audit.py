@@ -73,9 +73,9 @@ def pins(text: str) -> tuple[dict[str, tuple[Version, bool]], list[str]]:
 def forks(text: str) -> Iterator[str]:
     """Packages that results depend on and whose version depends on Python's."""
     for name in NUMERICS:
-        versions = re.findall(rf"^{name}==([^ ;\n]+)", text, re.MULTILINE)
-        if len(versions) != 1:
-            yield f"{name} is pinned to {versions or 'nothing'}: want one; bound it in pyproject.toml, `make lock`"
+        lines = re.findall(rf"^{name}(?:\[.+\])?==.+", text, re.MULTILINE)
+        if len(lines) != 1 or "python" in lines[0]:
+            yield f"{lines or name}: want one version for all Pythons; bound it in pyproject.toml, `make lock`"
 
 
 def differences(locked: dict[str, tuple[Version, bool]]) -> Iterator[str]:

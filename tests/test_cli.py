@@ -36,7 +36,8 @@ def test_interrupted_a_command_says_so_and_ends_as_shells_expect(monkeypatch, ca
 
 
 def test_without_a_command_it_says_which_there_are(capsys):
-    cli.main([])
+    with pytest.raises(SystemExit, match="2"):
+        cli.main([])
     assert "write params.yaml for a profile" in capsys.readouterr().out
 
 

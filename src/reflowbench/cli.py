@@ -173,7 +173,7 @@ def _status(args: argparse.Namespace) -> None:
     from reflowbench.status.overview import as_json
     from reflowbench.status.stages import read_stages
 
-    stages, durations = read_stages(), read_durations(profile=profile())
+    stages, durations = read_stages(), read_durations(profile())
     if args.json:
         print(json.dumps(as_json(stages, durations), indent=2))
     else:
@@ -186,7 +186,6 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     main_parser = argparse.ArgumentParser(prog="reflowbench", description=__doc__)
     main_parser.add_argument("--version", action="version", version=__version__)
-    main_parser.set_defaults(run=lambda args: main_parser.print_help())
     commands = main_parser.add_subparsers(metavar="command")
     profile = commands.add_parser("profile", help="write params.yaml for a profile")
     profile.add_argument("name", help="a file of profiles/, without .yaml")
@@ -255,6 +254,9 @@ def main(argv: list[str] | None = None) -> None:
         args = parser().parse_args(argv)
         if [] in vars(args).values():  # Python before 3.13 reads `--out=--` so
             parser().error("-- is no value of an option")
+        if "run" not in args:
+            parser().print_help()
+            sys.exit(2)
         args.run(args)
     except ReflowbenchError as error:
         sys.exit(f"ERROR: {error}")

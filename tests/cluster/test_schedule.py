@@ -1,12 +1,16 @@
 """Which task runs when, with tasks that only count."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reflowbench.cluster.plan import Task
+from reflowbench.cluster.launch import _UNKNOWN, _expected
+from reflowbench.cluster.plan import Plan, Task
 from reflowbench.cluster.schedule import ENDED, Schedule
 from reflowbench.core.errors import ReflowbenchError
+from reflowbench.status.stages import Stage
 
 
 class Fake:
@@ -153,3 +157,19 @@ def test_killed_all_have_ended():
     bench.finish()
     assert all(job.sent == ["stop", "kill"] for job in bench.jobs.values())
     assert all(run.state in ENDED for run in bench.schedule.runs.values())
+
+
+def test_tasks_take_what_runs_of_the_profile_took(tmp_path, monkeypatch):
+    """Those of another profile count for nothing; where there is none, all stages are alike."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".scratch").mkdir()
+    (tmp_path / "params.yaml").write_text("profile: digits\n")
+    run = {"arguments": [], "exit": 0}
+    lines = [
+        run | {"script": "long", "seconds": 50, "profile": "digits"},
+        run | {"script": "long", "seconds": 1, "profile": "tiny"},
+    ]
+    (tmp_path / ".scratch/durations.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    stages = [Stage("a", ("stages.long",), "missing", ()), Stage("b", ("stages.new",), "missing", ())]
+    plan = Plan((Task("one", ("a",), ("a",), ()), Task("both", ("a", "b"), ("b",), ())), ())
+    assert _expected(plan, stages) == {"one": 50, "both": 50 + _UNKNOWN}

@@ -21,8 +21,10 @@ Written by `python -m tests.docs.reference` from the classes of `src/reflowbench
 """
 PARAMETERS = """
 ## Parameters
-The blocks of params.yaml. `profiles/defaults.yaml` states all but those that have a default here,
-`profiles/NAME.yaml` what is other in a profile; `reflowbench check` names the mistakes in a file.
+The blocks of params.yaml, which `reflowbench profile NAME` writes: from `profiles/NAME.yaml`, the rest from
+`profiles/defaults.yaml`; what has a default here may be left out of both. A profile gives the number of rounds as
+`grid.n_rounds`, and `grid.rounds`, `grid.stages`, `grid.space` and `grid.encoded` follow.
+`reflowbench check` names the mistakes in params.yaml.
 """
 METHODS = """
 ## Parameters of the methods
@@ -51,21 +53,25 @@ def options(schema):
 
 def inner(schema):
     """What the items of a list or the values of a mapping by name are; None for other schemas."""
-    return schema.get("items") or next(iter(schema.get("patternProperties", {}).values()), None)
+    several = [*schema.get("patternProperties", {}).values(), schema.get("additionalProperties"), schema.get("items")]
+    return next((entry for entry in several if isinstance(entry, dict)), None)
 
 
 def values(schema, places):
     """What a parameter takes, in words; `places` as of `blocks`."""
     if len(options(schema)) > 1:
-        return "; or ".join(values(option, places) for option in options(schema))
+        return "; or ".join(dict.fromkeys(values(option, places) for option in options(schema)))
     if "$ref" in schema:
-        return f"block, as `{places[schema['$ref'].rpartition('/')[2]][0]}`"
+        where = places.get(schema["$ref"].rpartition("/")[2])
+        return f"block `{where[0]}`" if where else "block"
     if "enum" in schema or "const" in schema:
         return ", ".join(f"`{value}`" for value in schema.get("enum", [schema.get("const")]))
     if schema["type"] == "null":
         return "null"
     if inner(schema):
-        return f"{'list' if 'items' in schema else 'by name'}: {values(inner(schema), places)}"
+        names = schema.get("propertyNames", {}).get("enum")
+        of = "list" if "items" in schema else f"mapping of {' and '.join(names)}" if names else "by name"
+        return f"{of}: {values(inner(schema), places)}"
     kind = "sha256" if schema.get("pattern") == "^[0-9a-f]{64}$" else KINDS[schema["type"]]
     return ", ".join([kind, *(words.format(schema[key]) for key, words in BOUNDS.items() if key in schema)])
 
@@ -103,7 +109,7 @@ def described(names):
     """Each method's name, what it does, and the JSON schema of its parameters."""
     for name in names:
         method = registry.load(name)
-        yield name, method.coupling.__doc__.splitlines()[0], method.params.model_json_schema()
+        yield name, (method.coupling.__doc__ or "").partition("\n")[0], method.params.model_json_schema()
 
 
 def render(methods):
@@ -114,13 +120,14 @@ def render(methods):
     alone = {name: entry for name, entry in schema["properties"].items() if "$ref" not in json.dumps(entry)}
     places = blocks(schema)
     parts += [table(alone, places)]
-    same = {}  # two classes of the same parameters are one section
+    shown = {}
     for known, where in places.items():
         block = schema["$defs"][known]
-        same.setdefault(json.dumps(block["properties"]), [block, []])[1].extend(where)
-    for block, where in same.values():
-        names = ", ".join(f"`{path}`" for path in dict.fromkeys(where))
-        parts += [f"\n### {names}\n{block['description']}\n", table(block["properties"], places)]
+        kind = block["properties"].get("name", {}).get("const")
+        names = ", ".join(f"`{path}`" for path in dict.fromkeys(where)) + (f" (`name: {kind}`)" if kind else "")
+        first = shown.setdefault(json.dumps(block["properties"]), where[0])
+        own = table(block["properties"], places) if first == where[0] else f"The parameters are those of `{first}`."
+        parts += [f"\n### {names}\n{block['description']}\n", own]
     parts += [METHODS]
     for name, what, block in described(methods):
         own = "\n\n" + table(block["properties"], places) if block["properties"] else " No parameters."

@@ -62,10 +62,10 @@ def test_durations_are_medians_of_the_profiles_runs_that_ended_well(tmp_path):
     lines += ["", "{", "[]", "null", '{"exit": 0}', json.dumps(run | {"seconds": "x"}), lines[0][:20]]
     others = [json.dumps(run | {"arguments": ["--out", "c"], "seconds": 70, "profile": p}) for p in ("tiny", None)]
     path.write_text("\n".join(lines + others))
-    found = read_durations(path, "digits")
+    found = read_durations("digits", path)
     assert found.spent(("stages.k0", "--out", "a")) == 9 and found.spent(("stages.k0", "--out", "b")) is None
     assert found.expected(("stages.k0", "--out", "b")) == 2 and found.expected(("stages.other",)) is None
-    assert read_durations(tmp_path / "none").typical == {}
+    assert read_durations("digits", tmp_path / "none").typical == {}
 
 
 class Terminal(io.StringIO):
@@ -109,7 +109,7 @@ def test_what_is_shown():
 def test_what_is_shown_when_all_is_done_or_nothing_is_known():
     done = [stage for stage in STAGES if stage.state == "done"]
     assert "because" not in shown(io.StringIO(), done) and "4 of 4 stages are done" in shown(io.StringIO(), done)
-    assert "none has run here yet" in shown(io.StringIO(), durations=Durations({}, {}))
+    assert "none of this profile has run here yet" in shown(io.StringIO(), durations=Durations({}, {}))
 
 
 def test_square_brackets_are_text(monkeypatch):

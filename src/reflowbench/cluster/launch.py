@@ -24,6 +24,7 @@ from reflowbench.core.distributed import cores, processes
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.locks import FOLDER, locked
 from reflowbench.core.processes import on_stop
+from reflowbench.core.sidecar import profile
 from reflowbench.core.start import THREADS_VARIABLE, threads
 from reflowbench.status.durations import read_durations
 from reflowbench.status.stages import Stage, read_stages
@@ -238,7 +239,7 @@ def _done(plan: Plan, stages: list[Stage]) -> set[str]:
 
 
 def _expected(plan: Plan, stages: list[Stage]) -> dict[str, float]:
-    durations = read_durations()
+    durations = read_durations(profile())
     known = {stage.name: durations.expected(stage.command) or _UNKNOWN for stage in stages}
     return {task.name: sum(known.get(stage, _UNKNOWN) for stage in task.stages) for task in plan.tasks}
 

@@ -44,7 +44,7 @@ def stage_name() -> str | None:
     return os.environ.get("DVC_STAGE")
 
 
-def record(script: str, arguments: Sequence[str], outs: Iterable[Path], status: int) -> None:
+def record(script: str, arguments: Sequence[str], outs: Iterable[Path], status: int, of: str | None = None) -> None:
     """Append a line about this run, in one write, so that stages that end together do not mix.
 
     Args:
@@ -52,9 +52,10 @@ def record(script: str, arguments: Sequence[str], outs: Iterable[Path], status: 
         arguments: What it was called with.
         outs: Its outputs. Their hashes say later which entry of dvc.lock the run made.
         status: Exit status.
+        of: Profile that it ran with.
     """
     with contextlib.suppress(Exception):  # nothing that depends on it is worth a stage
-        line = {"script": script, "arguments": list(arguments), "exit": status, **_facts()}
+        line = {"script": script, "arguments": list(arguments), "exit": status, "profile": of, **_facts()}
         if status == 0:
             line["outs"] = {path.as_posix(): found for path in outs if (found := content_hash(path))}
         folder().mkdir(exist_ok=True)
@@ -62,13 +63,13 @@ def record(script: str, arguments: Sequence[str], outs: Iterable[Path], status: 
             file.write((json.dumps(line) + "\n").encode())
 
 
-def profile() -> str | None:
-    """Profile that the params.yaml here is of; None if it does not say so. Not validated: a run is recorded anyway."""
+def profile(path: Path = Path("params.yaml")) -> str | None:
+    """Profile that a parameter file is of; None if it does not say so. Not validated: a run is recorded anyway."""
     try:
-        text = Path("params.yaml").read_text(encoding="utf-8", errors="replace")
+        text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    named = re.search(r"^profile: *([\w-]+)", text, re.MULTILINE)
+    named = re.search(r"^profile: *[\"']?([\w-]+)", text, re.MULTILINE)
     return named and named[1]
 
 
@@ -82,7 +83,6 @@ def _facts() -> dict[str, Any]:
     return {
         "run": RUN,
         "stage": stage_name(),
-        "profile": profile(),
         "started": round(started, 3),
         "seconds": round(time.time() - started, 2),
         "peak_bytes": peak,

@@ -49,6 +49,7 @@ def run_stage(
     imported()
     parser.add_argument("--params", type=Path, default=PARAMS_FILE, help="parameter file (default: %(default)s)")
     args = parser.parse_args(argv)
+    profile = sidecar.profile(args.params)  # at the end of a long run the file may be another profile's
     signal.signal(signal.SIGTERM, _terminate)
     try:
         if is_started() and not spread:
@@ -86,7 +87,7 @@ def run_stage(
         status = stop.code if isinstance(stop.code, int) else 1
         raise
     finally:
-        sidecar.record(Path(sys.argv[0]).stem, sys.argv[1:] if argv is None else argv, outs, status)
+        sidecar.record(Path(sys.argv[0]).stem, sys.argv[1:] if argv is None else argv, outs, status, profile)
 
 
 def _run_silently(main: Callable[..., None], args: argparse.Namespace) -> None:

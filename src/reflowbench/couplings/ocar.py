@@ -11,7 +11,7 @@ class OcarParams(OnlineParams):
 
 
 class Ocar(Online):
-    """int(lambda * B) real images inverted and the rest synthetic, both by the reverse and forward ODE."""
+    """int(lambda * B) real images inverted by the reverse ODE, the rest synthetic by the forward one."""
 
 
 METHOD = Method(OcarParams, Ocar, batch_fault=replay_fault)

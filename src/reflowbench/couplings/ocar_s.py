@@ -10,8 +10,9 @@ from pydantic import Field
 from reflowbench.core.flow.path import Velocity
 from reflowbench.core.flow.sde import SdeKind, reverse_sde
 from reflowbench.core.flow.solvers import solve
+from reflowbench.core.params import PositiveInt
 from reflowbench.core.randomness import noise
-from reflowbench.core.schemes import NFE_PER_STEP
+from reflowbench.core.schemes import NFE_PER_STEP, FixedSolver
 from reflowbench.couplings.shared.base import Inputs, Pairs
 from reflowbench.couplings.shared.online import Online, OnlineParams, replay_fault
 from reflowbench.couplings.shared.registry import Method
@@ -20,6 +21,8 @@ from reflowbench.couplings.shared.registry import Method
 class OcarSParams(OnlineParams):
     """OCAR's parameters, and the SDE's; `solver` makes the synthetic pairs, the SDE is solved by Euler-Maruyama."""
 
+    solver: FixedSolver = Field(description="of the synthetic pairs; the SDE has as many network evaluations")
+    steps: PositiveInt = Field(description="of that solver")
     sde: SdeKind = Field(description="published: OCAR-S; marginal: with the marginals of the flow")
     noise_scale: Annotated[float, Field(ge=0)] = Field(description="s; published: 0.001")
     jitter: Annotated[float, Field(ge=0, lt=1)] = Field(description="relative spread of a step; published: 0.1")

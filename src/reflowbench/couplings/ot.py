@@ -26,11 +26,11 @@ class OtParams(Group):
     """How fresh noise is assigned to images."""
 
     assignment: Literal["minibatch", "dataset", "semidiscrete"] = Field(
-        description="of noise to images: in each batch, once for all, or by a potential at every step"
+        description="of noise to images: in each batch, once a round, or by a potential at every step"
     )
     noises: PositiveInt = Field(description="noises per image (dataset)")
     chunk: Annotated[int, Field(ge=0)] = Field(description="images assigned together; 0: all (dataset)")
-    potential: PotentialParams = Field(description="fit of it (semidiscrete)")
+    potential: PotentialParams = Field(description="of semidiscrete: how the potential is fitted")
 
 
 class Ot(Coupling):

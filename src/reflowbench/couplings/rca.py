@@ -16,7 +16,9 @@ from reflowbench.pairs.whitening import standardize, whiten
 class RcaParams(MixParams):
     """lambda, alpha and the source of the published method; and a linear correction of the noise."""
 
-    whiten: Literal["none", "coordinates", "full"] = Field(description="inverted noise to mean 0 and variance 1 or I")
+    whiten: Literal["none", "coordinates", "full"] = Field(
+        description="correction of the inverted noise: to mean 0 and variance 1 (coordinates) or covariance I (full)"
+    )
 
 
 class Rca(Mixed):

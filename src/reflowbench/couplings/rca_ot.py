@@ -21,11 +21,11 @@ class RcaOtParams(MixParams):
     """RCA's parameters, and how fresh noise is assigned to the inverted one."""
 
     assignment: Literal["dataset", "semidiscrete"] = Field(
-        description="of fresh noise to the inverted one: once, or by a potential at every step"
+        description="of fresh noise to the inverted one: when pairs are rebuilt, or by a potential at every step"
     )
     noises: PositiveInt = Field(description="fresh noises per image (dataset)")
     chunk: Annotated[int, Field(ge=0)] = Field(description="images assigned together; 0: all (dataset)")
-    potential: PotentialParams = Field(description="fit of it (semidiscrete)")
+    potential: PotentialParams = Field(description="of semidiscrete: how the potential is fitted")
 
 
 class RcaOt(Mixed):

@@ -14,11 +14,11 @@ from reflowbench.core.sidecar import RUNS
 
 @dataclass(frozen=True)
 class Durations:
-    """Seconds that finished stages took.
+    """Seconds that finished stages of a profile took.
 
     Attributes:
         last: By script and arguments, of the last run.
-        typical: By script, the median over all runs of the profile.
+        typical: By script, the median over all runs.
     """
 
     last: dict[tuple[str, ...], float]
@@ -33,12 +33,12 @@ class Durations:
         return self.typical.get(_key(command)[0])
 
 
-def read_durations(path: Path = SCRATCH / RUNS, profile: str | None = None) -> Durations:
+def read_durations(profile: str | None, path: Path = SCRATCH / RUNS) -> Durations:
     """Read the record; lines that are damaged or of stages that failed are left out.
 
     Args:
+        profile: Its runs count; those of another tell nothing of how long it takes.
         path: The record; it need not exist.
-        profile: What is typical is that of its runs; others tell nothing of how long it takes.
 
     Returns:
         The durations.
@@ -52,11 +52,10 @@ def read_durations(path: Path = SCRATCH / RUNS, profile: str | None = None) -> D
     for line in lines:
         try:
             run = json.loads(line)
-            if run["exit"] == 0:
+            if run["exit"] == 0 and run.get("profile") == profile:
                 seconds = float(run["seconds"])
                 last[run["script"], *run["arguments"]] = seconds
-                if run.get("profile") == profile:
-                    every[run["script"]].append(seconds)
+                every[run["script"]].append(seconds)
         except (ValueError, KeyError, TypeError):
             continue
     return Durations(last, {script: median(seconds) for script, seconds in every.items()})

@@ -90,7 +90,7 @@ def _time(stages: Sequence[Stage], durations: Durations) -> str:
     done = f"{len(stages) - to_run} of {len(stages)} stages are done"
     done += f"; their last runs took {duration(spent)}." if spent else "."
     if to_run == untimed:
-        return done + " How long the others take is not known: none has run here yet." * bool(to_run)
+        return done + " How long the others take is not known: none of this profile has run here yet." * bool(to_run)
     unknown = f", and {untimed} that were never timed" if untimed else ""
     return (
         f"{done} {to_run - untimed} to run in about {duration(expected)}{unknown}; less where DVC's cache has results."

@@ -22,9 +22,14 @@ class DataParams(Group):
     path: FileName | None = Field(
         default=None, description="where the source's files are: a folder, .zip or .tar; null for digits and mnist5k"
     )
-    sha256: Sha256 | None = Field(default=None, description="checksum of these files; null gets an error that says it")
+    sha256: Sha256 | None = Field(
+        default=None,
+        description="checksum of these files; null for digits and mnist5k, elsewhere it gets an error that says it",
+    )
     download: bool = Field(default=False, description="let torchvision fetch a missing cifar10, mnist or fashion")
-    limit_gib: PositiveInt = Field(default=1, description="most GiB that the files, and the decoded images, may take")
+    limit_gib: PositiveInt = Field(
+        default=1, description="of source images: most GiB that the files, and the decoded images, may take"
+    )
     n_images: PositiveInt | None = Field(description="use only the first n images (null: all)")
     heldout: Annotated[float, Field(gt=0, le=0.5)] | None = Field(
         description="share that no model is trained on; null: the source's own test images are held out instead"

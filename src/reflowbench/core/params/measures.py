@@ -11,7 +11,7 @@ from reflowbench.core.schemes import FixedSolver, Precision
 
 
 class FeaturesParams(Group):
-    """The digit classifier whose penultimate layer is the feature space of the quality metrics."""
+    """The classifier of the data set, whose penultimate layer is the feature space of the quality metrics."""
 
     dim: PositiveInt = Field(description="of the features")
     steps: PositiveInt = Field(description="optimizer steps of the classifier")
@@ -41,7 +41,7 @@ class EvaluateParams(Group):
     n_samples: Annotated[int, Field(ge=2)] = Field(description="samples of each model and NFE")
     solver: FixedSolver = Field(description="at fixed NFE")
     nfe: Annotated[list[PositiveInt], Field(min_length=1)] = Field(
-        description="network evaluations of a sample, each a row of the tables"
+        description="network evaluations of a sample; all is measured at each"
     )
     adaptive_tolerance: Annotated[float, Field(gt=0)] = Field(description="of the adaptive solver (dopri5)")
     floor_repeats: Annotated[int, Field(ge=2)] = Field(

@@ -46,7 +46,9 @@ class UNetParams(ConvParams):
         description="of the channels, for each level; each level has half the height and width of the last"
     )
     blocks: PositiveInt = Field(description="residual blocks of a level")
-    attention: list[PositiveInt] = Field(description="heights of the levels with self-attention")
+    attention: list[PositiveInt] = Field(
+        description="heights of the levels with self-attention; the middle has it always"
+    )
     head_channels: PositiveInt = Field(description="channels of an attention head")
 
 

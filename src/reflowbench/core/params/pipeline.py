@@ -28,7 +28,7 @@ class GridParams(Group):
         description="a chain of models for each, and for each method"
     )
     methods: Annotated[list[Name], Field(min_length=1)] = Field(
-        description="what is compared; each has a block in `methods`"
+        description="what is compared: names in `methods`, or in `chains` if there are any"
     )
     stages: dict[str, list[Name]] = Field(description="methods by stage group; follows from methods")
     space: Literal["data", "latents"] = Field(description="what models are trained on; follows from latents.path")
@@ -61,15 +61,15 @@ class Chain(Group):
 
     method: Name = Field(description="of which it is a variant")
     base: Literal["independent", "ot"] = Field(description="coupling of the base model that it starts from")
-    params: dict[str, Any] = Field(description="over the method's block")
-    round: dict[str, Any] = Field(description="over the block `round`")
-    pairs: dict[str, Any] = Field(description="over the block `pairs`")
+    params: dict[str, Any] = Field(description="what differs from the method's block")
+    round: dict[str, Any] = Field(description="what differs from the block `round`")
+    pairs: dict[str, Any] = Field(description="what differs from the block `pairs`")
 
 
 class Params(Group):
     """The whole of params.yaml."""
 
-    profile: ProfileName = Field(description="Its name, which the results carry.")
+    profile: ProfileName = Field(description="Name of the profile, which the results carry.")
     grid: GridParams
     data: DataParams
     latents: LatentsParams

@@ -38,7 +38,7 @@ class TheoryDaeParams(Group):
         description="q, variances of the noise; a stage each"
     )
     real_fractions: dict[Literal["replace", "accumulate"], list[Fraction]] = Field(
-        description="r, shares of real data; the rest is synthetic data of the last round, or data of all rounds"
+        description="r, shares of real data; the rest is synthetic, of the last round (replace) or of all (accumulate)"
     )
     samples: Annotated[list[SampleSize], Field(min_length=1)] = Field(description="sizes of the training set")
     rounds: PositiveInt = Field(description="self-trained rounds")
@@ -63,8 +63,12 @@ class TheoryPhaseParams(Group):
 
     dim: PositiveInt = Field(description="of the data")
     real_fractions: Annotated[list[Fraction], Field(min_length=2)] = Field(description="r, shares of real data")
-    noise: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=2)] = Field(description="q, by `n` samples")
-    samples: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=2)] = Field(description="at noise `q`")
+    noise: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=2)] = Field(
+        description="q, variances of the noise, with `n` samples a round"
+    )
+    samples: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=2)] = Field(
+        description="samples of a round, with noise `q`"
+    )
     n: Annotated[int, Field(ge=2)] = Field(description="samples of a round where `noise` varies")
     q: Annotated[float, Field(gt=0)] = Field(description="noise where `samples` varies")
     rounds: PositiveInt = Field(description="self-trained rounds")
@@ -97,7 +101,7 @@ class TheoryGaussianParams(Group):
     nfe: Annotated[list[PositiveInt], Field(min_length=1)] = Field(description="network evaluations of a sample")
     projections: PositiveInt = Field(description="directions of the sliced distance")
     trajectories: PositiveInt = Field(description="that are drawn, of the first seed in two dimensions")
-    methods: dict[Name, dict[str, Any]] = Field(description="over the methods' blocks")
+    methods: dict[Name, dict[str, Any]] = Field(description="what differs from the methods' blocks")
 
     @model_validator(mode="after")
     def _consistent(self) -> TheoryGaussianParams:

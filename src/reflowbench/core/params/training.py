@@ -21,7 +21,9 @@ class OptimParams(Group):
     ema: Annotated[float, Field(ge=0, lt=1)] = Field(description="decay of the moving average of the weights")
     clip: Annotated[float, Field(gt=0)] = Field(description="largest norm of the gradient")
     loss: Loss = Field(description="pseudo_huber has its scale from the dimension (arXiv 2405.20320)")
-    times: TimeLaw = Field(description="law of t in the loss")
+    times: TimeLaw = Field(
+        description="law of t in the loss; with u_shaped the ends count more, with logit_normal the middle"
+    )
     lr_end: Annotated[float, Field(ge=0)] = Field(default=0.0, description="learning rate at the end of a cosine")
     weight_decay: Annotated[float, Field(ge=0)] = Field(default=0.0, description="of AdamW; 0: Adam")
     ema_warmup: bool = Field(default=False, description="the n-th average decays by (1 + n) / (10 + n) at most")
@@ -95,4 +97,4 @@ class MonitorParams(Group):
     every: PositiveInt = Field(description="optimizer steps between two looks")
     n_samples: Annotated[int, Field(ge=2)] = Field(description="samples that the curves are computed from")
     nfe: PositiveInt = Field(description="network evaluations of each of them")
-    grid_images: PositiveInt = Field(description="samples in the grid")
+    grid_images: PositiveInt = Field(description="samples shown at each look")

@@ -23,8 +23,12 @@ class MixParams(Group):
     """A share of real pairs in each batch, inverted and rebuilt within the round."""
 
     real_fraction: Fraction = Field(description="lambda: share of inverted real pairs in a batch")
-    regenerate_every: Annotated[int, Field(ge=0)] = Field(description="alpha, in steps; 0: never")
-    source: Source = Field(description="network of the regeneration")
+    regenerate_every: Annotated[int, Field(ge=0)] = Field(
+        description="alpha: steps after which the inverted pairs are rebuilt; 0: never"
+    )
+    source: Source = Field(
+        description="weights that rebuild them: those of the round's start, the raw ones in training, or their average"
+    )
 
 
 class InvertedPairs:

@@ -20,7 +20,9 @@ class OnlineParams(Group):
     """Pairs made online."""
 
     real_fraction: Fraction = Field(description="lambda: share of inverted real pairs in a batch")
-    source: Source = Field(description="network that makes the pairs")
+    source: Source = Field(
+        description="weights that make pairs: those of the round's start, the raw ones in training, or their average"
+    )
     solver: FixedSolver = Field(description="of the pairs, in both directions")
     steps: PositiveInt = Field(description="of the solver")
     replay: PositiveInt = Field(description="how often a pair is trained on; must divide the batch")
