@@ -38,7 +38,8 @@ def test_interrupted_a_command_says_so_and_ends_as_shells_expect(monkeypatch, ca
 def test_without_a_command_it_says_which_there_are(capsys):
     with pytest.raises(SystemExit, match="2"):
         cli.main([])
-    assert "write params.yaml for a profile" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "write params.yaml for a profile" in said.out and "error: name a command" in said.err
 
 
 def test_check_says_what_the_first_run_will_stop_at(tmp_path, monkeypatch, capsys):

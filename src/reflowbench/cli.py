@@ -256,7 +256,7 @@ def main(argv: list[str] | None = None) -> None:
             parser().error("-- is no value of an option")
         if "run" not in args:
             parser().print_help()
-            sys.exit(2)
+            parser().exit(2, "reflowbench: error: name a command\n")
         args.run(args)
     except ReflowbenchError as error:
         sys.exit(f"ERROR: {error}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import tarfile
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -72,10 +72,10 @@ def open_state(workspace: Path, revision: str | None = None) -> Iterator[State]:
     if experiment:
         tags["dvc.experiment"] = experiment
     with tempfile.TemporaryDirectory() as folder:
-        reports = git.ask("archive", "--format=tar", commit, "reports", folder=workspace)
+        reports = git.ask("archive", "--format=zip", commit, "reports", folder=workspace)
         if reports:
-            with tarfile.open(fileobj=io.BytesIO(reports)) as archive:
-                archive.extractall(folder, filter="data")
+            with zipfile.ZipFile(io.BytesIO(reports)) as archive:  # tarfile's filters came with Python 3.11.4
+                archive.extractall(folder)
         contents = Contents(workspace, [Path(folder), workspace])
         yield State(parse_lock(text, f"{LOCK} of {revision}"), contents, tags, checked_out=False)
 
