@@ -71,7 +71,7 @@ $(PEERS)/.installed: benchmarks/requirements.lock | $(STAMP)
 	python -m pip install --quiet --disable-pip-version-check --no-deps --target $(PEERS) -r $<
 	@touch $@
 
-bench: $(STAMP) $(PEERS)/.installed ## measure side by side with peers (docs/performance.md), 80 minutes on an idle machine
+bench: $(STAMP) $(PEERS)/.installed ## measure side by side with peers (docs/performance.md), 100 minutes on an idle machine
 	PYTHONPATH=$(PEERS) python -m benchmarks $(ONLY)
 
 docs: $(STAMP) ## build the pages as a site, .scratch/site/README.html, and check every link inside

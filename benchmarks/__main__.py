@@ -26,7 +26,7 @@ ON_GPU = ("gpu.peers", "gpu.levers")
 """Those that run where there is a GPU alone."""
 NAMES = (
     "peers.before", "peers.start", "peers.pairs", "peers.training", "peers.reflow", "peers.online", "peers.frechet",
-    "peers.evaluation", "peers.store", "levers", "parts", "scaling", "whole", *ON_GPU,
+    "peers.evaluation", "peers.store", "levers", "parts", "scaling", "whole", "cores", *ON_GPU,
 )  # fmt: skip
 
 

@@ -114,12 +114,9 @@ def _growth(rows: Sequence[Row]) -> list[str]:
     )
 
 
-def _whole(rows: Sequence[Row]) -> list[str]:
-    parts = [row for row in rows if "wall" in row]
-    scripts = [row for row in rows if "script" in row]
-    means = [row for row in rows if "mean" in row]
+def _runs(rows: Sequence[Row]) -> list[str]:
     head = ("part", "stages", "wall, s", "computation", "starts of Python, imports", "DVC: graph, hashes, lock, cache")
-    table = _table(
+    return _table(
         head,
         [
             (
@@ -128,9 +125,16 @@ def _whole(rows: Sequence[Row]) -> list[str]:
                 f"{row['wall']:.1f}",
                 *(f"{row[key]:.0f}" if key in row else "" for key in ("computation", "starts", "dvc")),
             )
-            for row in parts
+            for row in rows
         ],
     )
+
+
+def _whole(rows: Sequence[Row]) -> list[str]:
+    parts = [row for row in rows if "wall" in row]
+    scripts = [row for row in rows if "script" in row]
+    means = [row for row in rows if "mean" in row]
+    table = _runs(parts)
     table += [
         f"\nOf the last, {row['finish']:.0f} s are the `dvc repro` that gathers. Entries of dvc.lock that differ from "
         f"those of `dvc repro` alone: {row['differing']}."
@@ -152,5 +156,6 @@ _TABLES: dict[str, Callable[[Sequence[Row]], list[str]]] = {
     "parts": _parts,
     "scaling": _growth,
     "whole": _whole,
+    "cores": _runs,
     "gpu.levers": _ways,
 }

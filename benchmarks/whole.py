@@ -31,10 +31,25 @@ def rows(turns: int) -> Iterator[dict[str, object]]:
     del turns  # once is long enough
     base = Path(tempfile.mkdtemp(prefix="whole-"))
     clone = cold(base / "clone")
+    yield from parts(clone, THREADS)
+    timed(clone, THREADS, "dvc", "repro")  # whatever is left: the mirror in MLflow
+    nothing = [timed(clone, THREADS, "dvc", "repro") for _ in range(3)]
+    yield {"part": "nothing to do", "stages": 0, "wall": median(nothing)}
+    yield from _growth(clone)
+    other = cold(base / "launched")
+    tasks, finish = launched(other, cores(), THREADS)
+    differ, count = differing(other, clone)
+    part = f"method grid and theory by `reflowbench launch`, {cores()} workers"
+    yield {"part": part, "stages": count, "wall": tasks + finish, "finish": finish, "differing": len(differ)}
+    shutil.rmtree(base)
+
+
+def parts(clone: Path, threads: int | None) -> Iterator[dict[str, object]]:
+    """Run each part in a cold clone, its stages with so many threads: a row for it, and one for each of its scripts."""
     starts: dict[str, float] = {}
     for part, targets in PARTS.items():
         before = len(_lines(clone))
-        wall = timed(clone, THREADS, "dvc", "repro", *targets)
+        wall = timed(clone, threads, "dvc", "repro", *targets)
         lines = _lines(clone)[before:]
         spent, count = defaultdict(float), defaultdict(int)
         for line in lines:
@@ -60,16 +75,6 @@ def rows(turns: int) -> Iterator[dict[str, object]]:
                 "seconds": spent[script],
                 "starts": starts[script] * count[script],
             }
-    timed(clone, THREADS, "dvc", "repro")  # whatever is left: the mirror in MLflow
-    nothing = [timed(clone, THREADS, "dvc", "repro") for _ in range(3)]
-    yield {"part": "nothing to do", "stages": 0, "wall": median(nothing)}
-    yield from _growth(clone)
-    other = cold(base / "launched")
-    tasks, finish = launched(other, cores(), THREADS)
-    differ, count = differing(other, clone)
-    part = f"method grid and theory by `reflowbench launch`, {cores()} workers"
-    yield {"part": part, "stages": count, "wall": tasks + finish, "finish": finish, "differing": len(differ)}
-    shutil.rmtree(base)
 
 
 def _lines(clone: Path) -> list[dict[str, object]]:
