@@ -21,18 +21,12 @@ def calls(path):
             yield ast.unparse(node.func), {word.arg: ast.unparse(word.value) for word in node.keywords}, node
 
 
-def imported(path):
-    """Modules that a file imports as such."""
-    nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Import)]
-    return {alias.name for node in nodes for alias in node.names}
-
-
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_no_call_runs_what_it_reads(path):
     for name, words, node in calls(path):
         assert name not in FORBIDDEN, name
-        if name.endswith((".extractall", ".extract", ".unpack_archive")):  # what Git packed
-            assert imported(path) & {"zipfile", "tarfile"} == {"zipfile"}, "of these zipfile alone stays in its folder"
+        if name.endswith((".extractall", ".extract", ".unpack_archive")):  # what Git packed; it stays in its folder
+            assert words.get("filter") == "'data'", "archives are read in memory"
         assert words.get("shell", "False") == "False" and words.get("allow_pickle", "False") == "False", name
         if name == "torch.load":
             assert words.get("weights_only") == "True", ast.unparse(node)
@@ -54,14 +48,7 @@ def test_loaders_of_yaml_build_no_objects():
 
 def test_the_scan_sees_what_it_forbids(tmp_path):
     bad = tmp_path / "bad.py"
-    for text in (
-        "torch.load(p)",
-        "eval(p)",
-        "archive.extractall(p)",
-        "import tarfile, zipfile; a.extractall(p)",
-        "subprocess.run(c, shell=True)",
-        "yaml.load(t)",
-    ):
+    for text in ("torch.load(p)", "eval(p)", "archive.extractall(p)", "subprocess.run(c, shell=True)", "yaml.load(t)"):
         bad.write_text(text)
         with pytest.raises((AssertionError, KeyError)):
             test_no_call_runs_what_it_reads(bad)

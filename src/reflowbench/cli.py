@@ -38,21 +38,17 @@ def _check(args: argparse.Namespace) -> None:
     cells = len(params.grid.methods) * len(params.grid.seeds) * len(params.grid.ks) + len(params.grid.seeds)
     print(f"{args.params} is valid: profile {params.profile}, {cells} models to evaluate")
     inception = params.evaluate.inception.weights if "inception" in params.evaluate.features else None
-    pinned = {"data": (params.data.path, params.data.sha256), "latents": (params.latents.path, params.latents.sha256)}
-    for name, (path, sha256) in pinned.items():
+    named = (
+        ("data", "path", params.data.path, params.data.sha256),
+        ("latents", "path", params.latents.path, params.latents.sha256),
+        ("evaluate.inception", "weights", inception, params.evaluate.inception.sha256),
+    )
+    for group, key, path, sha256 in named:
         if path and sha256 is None:
-            print(
-                f"WARNING: {name}.sha256 is null: the first run stops and says the checksum to put there",
-                file=sys.stderr,
-            )
-    named = {
-        "data.path": params.data.path,
-        "latents.path": params.latents.path,
-        "evaluate.inception.weights": inception,
-    }
-    for name, path in named.items():
+            remedy = "the first run stops and says the checksum to put there"
+            print(f"WARNING: {group}.sha256 is null: {remedy}", file=sys.stderr)
         if path and not Path(path).exists():
-            print(f"WARNING: {name} = {path!r}: nothing is there yet", file=sys.stderr)
+            print(f"WARNING: {group}.{key} = {path!r}: nothing is there yet", file=sys.stderr)
 
 
 def _track(args: argparse.Namespace) -> None:
@@ -251,12 +247,13 @@ def main(argv: list[str] | None = None) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need not be text that it can show
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        args = parser().parse_args(argv)
+        line = parser()
+        args = line.parse_args(argv)
         if [] in vars(args).values():  # Python before 3.13 reads `--out=--` so
-            parser().error("-- is no value of an option")
+            line.error("-- is no value of an option")
         if "run" not in args:
-            parser().print_help()
-            parser().exit(2, "reflowbench: error: name a command\n")
+            line.print_help()
+            line.exit(2, "reflowbench: error: name a command\n")
         args.run(args)
     except ReflowbenchError as error:
         sys.exit(f"ERROR: {error}")

@@ -116,13 +116,13 @@ def stored(project, kind):
 
 
 def test_cifar10(small):
-    """All methods: the test images are held out, base training mirrors, pairs are in half precision."""
+    """All of the DAG: the test images are held out, base training mirrors, pairs are in half precision."""
     files = made.cifar_files("python", per_batch=12)
     pin = digest({name.rpartition("/")[2]: data for name, data in files if "html" not in name})
     project = small("cifar10", data__sha256=pin, **FEWER, **methods_of("cifar10"))
     write(project.folder / "data/cifar10", files)
-    ran, _ = whole(project, "report")
-    assert {"ocar@ocar-0-after0", "reflow@reflow-0-after0"} <= ran
+    ran, _ = whole(project)
+    assert {"ocar@ocar-0-after0", "reflow@reflow-0-after0", "theory_report", "track"} <= ran
     train, heldout = (open_data(project.folder / f"runs/data/{part}.safetensors") for part in ("train", "heldout"))
     assert (len(train), len(heldout)) == (60, 12) and train.shape == (3, 32, 32)
     assert isinstance(train.images, PackedImages) and not train.dequantized

@@ -1,15 +1,17 @@
 """States of other revisions, and their data: by hash, out of Git and DVC's cache."""
 
+import io
 import json
 import shutil
 import subprocess
+import zipfile
 
 import pytest
 
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.tracking.contents import Contents
 from reflowbench.tracking.lock import read_lock
-from reflowbench.tracking.state import open_state
+from reflowbench.tracking.state import _write, open_state
 from reflowbench.tracking.sync import sync, sync_if_changed
 from tests.tracking.made import (
     Content,
@@ -158,3 +160,18 @@ def test_data_of_another_hash_is_never_given(repository):
     assert Contents(repository, [repository]).files(item) is None
     write_evaluations(repository, cell_rows("rca", 1, 1, number=3))
     assert Contents(repository, [repository]).files(item) is None
+
+
+def test_files_of_a_revision_stay_in_their_folder(tmp_path):
+    """Of a tree that Git itself would not check out, too."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.mkdir("reports")
+        for name in ("reports/a/b.csv", "reports/../../out.csv", f"{tmp_path}/absolute.csv"):
+            archive.writestr(name, "x")
+    folder = tmp_path / "in/here"
+    folder.mkdir(parents=True)
+    _write(packed.getvalue(), folder)
+    assert [file.relative_to(tmp_path).as_posix() for file in tmp_path.rglob("*") if file.is_file()] == [
+        "in/here/reports/a/b.csv"
+    ]

@@ -74,10 +74,19 @@ def open_state(workspace: Path, revision: str | None = None) -> Iterator[State]:
     with tempfile.TemporaryDirectory() as folder:
         reports = git.ask("archive", "--format=zip", commit, "reports", folder=workspace)
         if reports:
-            with zipfile.ZipFile(io.BytesIO(reports)) as archive:  # tarfile's filters came with Python 3.11.4
-                archive.extractall(folder)
+            _write(reports, Path(folder))
         contents = Contents(workspace, [Path(folder), workspace])
         yield State(parse_lock(text, f"{LOCK} of {revision}"), contents, tags, checked_out=False)
+
+
+def _write(archive: bytes, folder: Path) -> None:
+    """Write the files of a zip that Git made, none outside of the folder."""
+    with zipfile.ZipFile(io.BytesIO(archive)) as files:  # tarfile has a filter for that since Python 3.11.4 only
+        for name in files.namelist():
+            path = folder / name
+            if not name.endswith("/") and path.is_relative_to(folder) and ".." not in path.parts:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(files.read(name))
 
 
 def _resolve(revision: str, workspace: Path) -> tuple[str, str | None]:
