@@ -7,7 +7,7 @@ from pathlib import Path
 from reflowbench.core.artifacts import atomic, write_json, write_tensors
 from reflowbench.core.config import load_group
 from reflowbench.core.data.images import ImageSet
-from reflowbench.core.data.latents import Codec
+from reflowbench.core.data.latents import TRAIN, open_space
 from reflowbench.core.data.space import Space
 from reflowbench.core.device import device
 from reflowbench.core.distributed import world
@@ -21,7 +21,7 @@ from reflowbench.core.workspace import open_workspace
 from reflowbench.metrics.evaluate import Evaluation
 from reflowbench.metrics.features.classifier import load
 from reflowbench.metrics.features.registry import load_networks
-from reflowbench.metrics.floor import floor, real_spectrum
+from reflowbench.metrics.floor import HELDOUT, RECONSTRUCTIONS, floor, real_spectrum
 from reflowbench.metrics.reference import Reference
 
 GROUPS = (EvaluateParams, LatentsParams)
@@ -36,14 +36,16 @@ def main(args: argparse.Namespace) -> None:
     classifier, accuracy = load(args.features, where)
     networks = load_networks(params, classifier, data.shape, where)
     velocity = Field(load_model(args.model, where)[0], params.precision)
-    space = Space(data, Codec(latents, where) if latents.path else None)
-    reference = Reference(data, networks, classifier, params)
+    space = Space(data, open_space(args.space / TRAIN, latents, where))
+    reconstructions = space.reconstructions
+    others = {HELDOUT: heldout.real} | ({} if reconstructions is None else {RECONSTRUCTIONS: reconstructions})
+    reference = Reference(data, networks, classifier, params, others)
     evaluation = Evaluation(velocity, data, heldout, reference, params, args.seed, space)
     with open_workspace(args, params, latents) as workspace:
         drive(Resumable(evaluation, workspace), "evaluate")
         if not world().first:
             return
-        real = floor(data, heldout, networks, classifier, params) if args.floor else []
+        real = floor(data, heldout, networks, classifier, params, reconstructions) if args.floor else []
         result = {
             "measurements": [asdict(m) for m in [*evaluation.measurements, *real]],
             "left_out": evaluation.left_out,
@@ -62,6 +64,7 @@ PARSER = argparse.ArgumentParser(description=__doc__)
 PARSER.add_argument("--seed", type=int, required=True)
 PARSER.add_argument("--data", type=Path, required=True)
 PARSER.add_argument("--heldout", type=Path, required=True, help="images that no model was trained on")
+PARSER.add_argument("--space", type=Path, required=True, help="folder of what models are trained on: images or latents")
 PARSER.add_argument("--features", type=Path, required=True)
 PARSER.add_argument("--model", type=Path, required=True, help="model folder")
 PARSER.add_argument("--floor", action="store_true", help="measure real images against real images too")

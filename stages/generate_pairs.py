@@ -7,25 +7,23 @@ from pathlib import Path
 from reflowbench.core.config import load_group
 from reflowbench.core.device import device
 from reflowbench.core.networks.model import load_model
-from reflowbench.core.params import LatentsParams, PairsParams
+from reflowbench.core.params import PairsParams
 from reflowbench.core.resume import Resumable
 from reflowbench.core.stage import drive, run_stage, set_threads
 from reflowbench.core.workspace import open_workspace, publish
 from reflowbench.pairs.generate import synthetic_pairs
 from reflowbench.pairs.store import PairWriter
 
-GROUPS = (PairsParams, LatentsParams)
+GROUPS = (PairsParams,)
 
 
 def main(args: argparse.Namespace) -> None:
     """Solve the flow forward from fresh noise."""
     set_threads()
     params = load_group(PairsParams, args.params, args.chain)
-    latents = load_group(LatentsParams, args.params)
     network, _, shape = load_model(args.model, device())
-    bounded = latents.path is None
-    manifest, blocks = synthetic_pairs(network, params, args.seed, args.round, math.prod(shape), bounded=bounded)
-    with open_workspace(args, params, latents) as workspace:
+    manifest, blocks = synthetic_pairs(network, params, args.seed, args.round, math.prod(shape))
+    with open_workspace(args, params) as workspace:
         made = workspace.part("pairs")
         drive(Resumable(PairWriter(made, manifest, blocks), workspace), "pairs")
         publish(made, args.out)

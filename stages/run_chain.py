@@ -6,6 +6,7 @@ from typing import Any
 
 from reflowbench.core.artifacts import is_whole
 from reflowbench.core.config import load_group
+from reflowbench.core.data.latents import TRAIN
 from reflowbench.core.params import (
     EvaluateParams,
     GridParams,
@@ -31,14 +32,14 @@ def run_seed(args: argparse.Namespace, seed: int, work: Path, out: Path) -> None
     for k in (r.k for r in grid.rounds):
         folder = work / f"s{seed}" / f"k{k}"
         common = vars(args) | {"seed": seed, "round": k, "model": model, "start": model, "floor": False, "plots": None}
-        common |= {"synthetic": None, "inverted": None}
+        common |= {"synthetic": None, "inverted": None, "data": args.space / TRAIN}
         if "generate_pairs" in stages:
             common["synthetic"] = _made(generate_pairs, common, folder / "synthetic")
         if "rca_regenerate" in stages:
             common["inverted"] = _made(rca_regenerate, common, folder / "inverted")
         model = _made(train_round, common, folder / "model")
         if k in grid.ks:
-            _made(evaluate, common | {"model": model}, out / f"s{seed}" / f"k{k}")
+            _made(evaluate, common | {"model": model, "data": args.data}, out / f"s{seed}" / f"k{k}")
 
 
 def _made(stage: Any, arguments: dict[str, Any], out: Path) -> Path:
@@ -68,6 +69,7 @@ PARSER.add_argument("--chain", required=True)
 PARSER.add_argument("--method", choices=registry.names(), required=True)
 PARSER.add_argument("--bases", type=Path, required=True, help="folder with a base model per seed")
 PARSER.add_argument("--data", type=Path, required=True)
+PARSER.add_argument("--space", type=Path, required=True, help="folder of what models are trained on: images or latents")
 PARSER.add_argument("--heldout", type=Path, required=True)
 PARSER.add_argument("--features", type=Path, required=True)
 PARSER.add_argument("--out", type=Path, required=True, help="folder of evaluations")

@@ -29,18 +29,22 @@ def main(args: argparse.Namespace) -> None:
     data = open_data(args.data, load_group(LatentsParams, args.params))
     params = load_group(RoundParams, args.params, args.chain)
     own, guard = registry.load_method_params(args.method, args.chain, args.params), load_group(GuardParams, args.params)
-    pairs = [load_group(PairsParams, args.params, args.chain)] if method.regenerates else []
+    online = not method.stored  # makes its pairs by the method's own solver; only whether to clip them is common
+    pairs = load_group(PairsParams, args.params, args.chain) if method.regenerates or online else None
+    read = argparse.Namespace(**vars(args), clip=pairs.clip) if online and pairs else args
+    rebuilt = [pairs] if pairs and not online else []
     monitor = [load_group(MonitorParams, args.params)] if args.plots else []
     network, network_params, shape = load_model(args.start, device())
     stored = {half.manifest.kind: half for half in map(StoredHalf, filter(None, (args.synthetic, args.inverted)))}
-    with open_workspace(args, params, own, guard, *pairs, *monitor) as workspace:
+    with open_workspace(read, params, own, guard, *rebuilt, *monitor) as workspace:
         inputs = Inputs(
             seed=args.seed,
             round=args.round,
             batch=params.batch,
             steps=params.steps,
             images=data,
-            pairs=pairs[0] if pairs else None,
+            pairs=rebuilt[0] if rebuilt else None,
+            clip=pairs.clip if pairs else True,
             synthetic=stored.get("synthetic"),
             inverted=stored.get("inverted"),
             carried=carried(args.start),

@@ -179,9 +179,9 @@ def test_pairs_of_another_storage_than_the_manifest_says_are_refused(tmp_path, s
 def test_unbounded_pairs_are_not_clipped(tmp_path, network):
     """As of latents. The same flow, clipped and not."""
     kept = {}
-    for bounded in (False, True):
-        made = synthetic_pairs(network, PAIRS, 0, 1, 16, bounded=bounded)
-        kept[bounded] = stored(tmp_path / str(bounded), *made)
+    for clip in (False, True):
+        made = synthetic_pairs(network, PAIRS.model_copy(update={"clip": clip}), 0, 1, 16)
+        kept[clip] = stored(tmp_path / str(clip), *made)
     assert kept[False].abs().max() > 1 and torch.equal(kept[False].clamp(-1, 1), kept[True])
 
 

@@ -56,7 +56,7 @@ def resolve(name: str, folder: Path = FOLDER) -> dict[str, Any]:
     grid["rounds"] = [{"k": k, "prev": k - 1} for k in range(1, n_rounds + 1)]
     grid.setdefault("ks", list(range(1, n_rounds + 1)))
     latents = merged.get("latents", {})
-    grid["space"], grid["encoded"] = space_of(latents.get("path") if isinstance(latents, dict) else None)
+    grid["space"], grid["encoded"] = space_of(latents.get("kind") if isinstance(latents, dict) else None)
     if "chains" in merged:
         if not isinstance(merged["chains"], dict) or not all(isinstance(c, dict) for c in merged["chains"].values()):
             raise ReflowbenchError(f"{source}: chains: want a mapping like {{rca_half: {{method: rca, params: {{}}}}}}")

@@ -64,7 +64,7 @@ def test_a_chains_own_values_go_before_the_common_ones(study, tmp_path):
         (
             "chains.rca_ot.pairs.step",
             5,
-            "chains.rca_ot.pairs.step: unknown parameter; allowed here: n, precision, solver,",
+            "chains.rca_ot.pairs.step: unknown parameter; allowed here: clip, n, precision, sol",
         ),
         ("methods.rca.real_fraction", 1.5, "methods.rca.real_fraction = 1.5: input should be less than or equal to 1"),
         ("grid.methods", ["rca", "rca_ot"], "grid.methods.0 = 'rca': input should be one of ['reflow', 'reflow_u_"),

@@ -97,8 +97,8 @@ UNET = {"name": "unet", "channels": 8, "multipliers": [1, 2], "blocks": 1, "atte
         ("latents.encode", "mode", "latents.encode = 'mode': input should be 'mean' or 'sample'"),
         ("latents.scale", 0.0, "latents.scale = 0.0: input should be greater than 0"),
         ("latents.sha256", "0" * 64, "sha256 without a path: give latents.path"),
-        ("grid.space", "latents", "grid.space and grid.encoded must be data and [] for latents.path = None"),
-        ("grid.encoded", ["train"], "grid.space and grid.encoded must be data and [] for latents.path = None"),
+        ("grid.space", "latents", "grid.space and grid.encoded must be data and [] for latents.kind = 'none'"),
+        ("grid.encoded", ["train"], "grid.space and grid.encoded must be data and [] for latents.kind = 'none'"),
         ("grid.space", "pixels", "grid.space = 'pixels': input should be 'data' or 'latents'"),
         ("base.coupling", "rca", "base.coupling = 'rca': input should be 'independent' or 'ot'"),
         ("base.potential.step", 5, "base.potential.step: unknown parameter; allowed here: batch, lr, steps"),
@@ -311,15 +311,15 @@ def test_images_are_mirrored_for_the_independent_coupling_alone(values):
 
 
 def test_latents_are_of_images_as_they_are_and_are_not_mirrored(values):
-    values["latents"]["path"] = "vae"
+    values["latents"] |= {"kind": "pca", "components": 20}
     values["grid"] |= {"space": "latents", "encoded": ["train"]}
     values["base"]["flip"] = True
     with pytest.raises(
-        ReflowbenchError, match=r"base.flip = True: latents (.|\n)*data.dequantize = True: an autoencoder"
+        ReflowbenchError, match=r"pairs.clip = True: latents (.|\n)*base.flip = True: (.|\n)*data.dequantize = True: "
     ):
         check(values)
-    values["base"]["flip"] = values["data"]["dequantize"] = False
+    values["base"]["flip"] = values["data"]["dequantize"] = values["pairs"]["clip"] = False
     assert check(values).grid.space == "latents"
     values["grid"] |= {"space": "data", "encoded": []}
-    with pytest.raises(ReflowbenchError, match="must be latents and \\['train'\\] for latents.path = 'vae'"):
+    with pytest.raises(ReflowbenchError, match="must be latents and \\['train'\\] for latents.kind = 'pca'"):
         check(values)

@@ -28,6 +28,8 @@ def keys_read(stage):
             read |= grid_keys_read(script_file(stage))
         elif is_read(stage, group_path(kind)):
             read.add(group_path(kind))
+    if script_of(stage) == "train_round" and not registry.load(method).stored:
+        read.add("pairs.clip")
     if method:
         read.add(f"methods.{method}")
     if chain:

@@ -171,4 +171,7 @@ def test_models_of_latents_are_trained_on_what_is_encoded_and_measured_on_images
             assert option(plain[name], "data") == "runs/data/train.safetensors"
             assert "runs/data/train.safetensors" not in deps
         if script_of(stage) == "evaluate":
-            assert "runs/data/train.safetensors" in deps and "latents" in [k for d in stage.params for k in d.params]
+            assert {"runs/data/train.safetensors", "runs/latents"} <= deps
+            assert option(stage, "space") == "runs/latents"
+            assert "latents" in [k for d in stage.params for k in d.params]
+            assert "runs/data" in {dep.def_path for dep in plain[name].deps}

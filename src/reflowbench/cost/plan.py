@@ -40,7 +40,7 @@ class Planner:
         self._params, self._n, self._pixels = params, len(train), train.dim
         self._dim = math.prod(space)
         self._sets = _bytes(train) + _bytes(heldout)
-        self._images = BYTES * self._n * self._dim if params.latents.path else _bytes(train)
+        self._images = BYTES * self._n * self._dim if params.latents.kind != "none" else _bytes(train)
         self._shape, self._classes = train.shape, train.classes
         self.network = VelocityCost(params.network, space)
         self._block = self.network.sampling(BLOCK)
@@ -53,7 +53,7 @@ class Planner:
         p = self._params
         seeds, chains = len(p.grid.seeds), variants(p)
         yield Line("prepare_data", "", 1, disk=self._sets, memory=self._sets)
-        if p.latents.path:
+        if p.latents.kind != "none":
             yield Line("encode_latents", "", 1, disk=self._images, memory=self._sets + self._images)
         yield self._features()
         bases = len({chain.base for chain in chains}) if p.chains else 1

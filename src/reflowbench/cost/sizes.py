@@ -77,6 +77,8 @@ def space_of(params: LatentsParams, shape: Shape) -> tuple[Shape, list[str]]:
     Returns:
         The shape, and what was assumed.
     """
+    if params.kind == "pca":
+        return (params.components or 0, 1, 1), []
     if not params.path:
         return shape, []
     if Path(params.path).exists():

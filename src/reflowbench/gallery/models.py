@@ -10,14 +10,13 @@ from torch import nn
 
 from reflowbench.core.config import PARAMS_FILE, read_yaml
 from reflowbench.core.data.images import ImageSet
-from reflowbench.core.data.latents import open_data
+from reflowbench.core.data.latents import TRAIN, open_data
 from reflowbench.core.device import device
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.networks.model import load_model
 from reflowbench.core.params import LatentsParams
 
-DATA = Path("runs/data/train.safetensors")
-LATENTS = Path("runs/latents/train.safetensors")
+DATA, LATENTS = Path("runs/data") / TRAIN, Path("runs/latents") / TRAIN
 _MODEL = re.compile(r"runs/(base/s(?P<base>\d+)|chains/(?P<method>\w+)/s(?P<seed>\d+)/k(?P<k>\d+)/model)")
 _TRAINING = ("reflow", "rca", "ocar")
 
@@ -43,7 +42,7 @@ def open_model(folder: Path, data: Path = DATA, latents: LatentsParams | None = 
     Args:
         folder: Such as `runs/base/s0` or `runs/chains/rca/s0/k4/model`.
         data: The images, or the latents of them that it was trained on.
-        latents: The autoencoder of those.
+        latents: The latent space.
 
     Returns:
         The model.

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
 
 from reflowbench.core.data.images import ImageSet
-from reflowbench.core.data.packed import select
+from reflowbench.core.data.packed import Rows, select
 from reflowbench.core.data.streamed import fit_pixels
 from reflowbench.core.params import EvaluateParams
 from reflowbench.core.randomness import generator
-from reflowbench.metrics import diversity, neighbours
+from reflowbench.metrics import diversity, families, neighbours
+from reflowbench.metrics.families import Family
 from reflowbench.metrics.features.base import FeatureNetwork
 from reflowbench.metrics.features.classifier import Classifier
+from reflowbench.metrics.frechet import Array, FrechetDistance
 from reflowbench.metrics.measurement import Measurement
 from reflowbench.metrics.memorization import nearest_distance
 from reflowbench.metrics.reference import FRECHET, Reference
 
+RECONSTRUCTIONS, HELDOUT = "reconstructions", "heldout"
+"""Further sets that samples are compared with: what the decoder makes of the training images, and held-out images."""
 _BIASED = (FRECHET, f"{FRECHET}_infinity")
 _DISJOINT = ("kernel_distance", *neighbours.METRICS)
 
@@ -31,6 +36,7 @@ def floor(
     networks: Sequence[FeatureNetwork],
     classifier: Classifier,
     params: EvaluateParams,
+    reconstructions: Rows | None = None,
 ) -> list[Measurement]:
     """Measure real images against real images, over and over with other ones.
 
@@ -40,18 +46,26 @@ def floor(
     coverage depends on. What needs no reference: `n_samples` different images, or all
     if there are fewer. Distance to the nearest training image: of the held-out images.
 
+    The rows above are those of a model that has memorised the training images. `frechet_distance_floor_heldout` is
+    that of one that has learned their law: held-out images against training images, with the bias of `n_samples`
+    images. `frechet_distance_floor_decoder` is what the latent space alone costs: reconstructions against originals.
+
     Args:
         data: The images that models are trained on and measured against.
         heldout: Images that no model is trained on.
         networks: Feature spaces.
         classifier: Classifier of the images' own classes.
         params: Sample count and repeats.
+        reconstructions: Training images as the decoder of the latent space makes them; None without one.
 
     Returns:
         One measurement per metric and feature space, its name ending in `_floor`: the mean over repeats, and
-        its standard error.
+        its standard error; then the two other floors of the Frechet distance.
     """
-    whole = Reference(data, networks, classifier, params)
+    whole = Reference(data, networks, classifier, params, {HELDOUT: heldout.real})
+    decoded = None
+    if reconstructions is not None:
+        decoded = Reference(data, networks, classifier, params, {RECONSTRUCTIONS: reconstructions})
     found: dict[tuple[str, str], list[Measurement]] = defaultdict(list)
     for repeat in range(params.floor_repeats):
         draw = generator(0, "floor", step=repeat)
@@ -67,12 +81,42 @@ def floor(
         ):
             for m in reference.measure(images, errors=False, wanted=wanted).measurements:
                 found[m.metric, m.features].append(m)
+        if decoded is not None and reconstructions is not None:
+            again = select(reconstructions, drawn)
+            for m in decoded.measure(again, errors=False, wanted=f"{FRECHET}_{RECONSTRUCTIONS}".__eq__).measurements:
+                found[m.metric, m.features].append(m)
     few = select(heldout.real, slice(neighbours.MOST))
     nearest = nearest_distance(few, data.real, data.shape).median().item()
     return [
         *map(_mean, found.values()),
+        *_further(data, heldout, networks, params, reconstructions),
         Measurement("nearest_training_distance_floor", nearest, n_samples=len(few)),
     ]
+
+
+def _further(
+    data: ImageSet,
+    heldout: ImageSet,
+    networks: Sequence[FeatureNetwork],
+    params: EvaluateParams,
+    reconstructions: Rows | None,
+) -> Iterator[Measurement]:
+    """The floors of a model that generalises perfectly, and of the decoder."""
+    for network in networks:
+        real, unseen, n = network.features(data.real), network.features(heldout.real), params.n_samples
+        yield _single("heldout", network, n, partial(_at, real, unseen, n))
+        if reconstructions is not None:
+            made = network.features(reconstructions)
+            yield _single("decoder", network, len(made), partial(_at, real, made, len(made)))
+
+
+def _at(real: Array, generated: Array, n: int) -> float:
+    return FrechetDistance(real).at(generated, n)
+
+
+def _single(name: str, network: FeatureNetwork, n: int, compute: Callable[[], float]) -> Measurement:
+    family = Family((f"{FRECHET}_floor_{name}",), lambda rows: (compute(),), n, network.name, errors=False)
+    return families.measure(family, 0)[0][0]
 
 
 def real_spectrum(data: ImageSet) -> list[float]:

@@ -66,6 +66,28 @@ class FrechetDistance:
 
         return extrapolate(distance, n)
 
+    def at(self, generated: Array, n: int) -> float:
+        """Estimate the distance that n samples of the same law would have: the bias falls as 1/n.
+
+        Args:
+            generated: Features, shape (m, d).
+            n: Number of samples.
+
+        Returns:
+            The distance of the first n samples if there are so many; else a line in 1/n through the distances of all
+            and of both halves.
+
+        Raises:
+            UndefinedError: If half of the samples would not span the features.
+        """
+        m, d = generated.shape
+        if m >= n:
+            return self(generated[:n])
+        if m // 2 <= d:
+            raise UndefinedError(f"the floor at {n} images needs more than 2 x {d} held-out images, not {m}")
+        whole, halves = self(generated), (self(generated[: m // 2]) + self(generated[m // 2 :])) / 2
+        return float(whole + (halves - whole) * (m / n - 1))  # 1/m to 2/m is one step
+
 
 def fit_rows(features: Array) -> Gaussian:
     """Mean and covariance of rows; UndefinedError if there are fewer than two."""

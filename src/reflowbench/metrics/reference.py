@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 
@@ -48,7 +48,12 @@ class Reference:
     """Measures sets of images against the real ones."""
 
     def __init__(
-        self, real: ImageSet, networks: Sequence[FeatureNetwork], classifier: Classifier, params: EvaluateParams
+        self,
+        real: ImageSet,
+        networks: Sequence[FeatureNetwork],
+        classifier: Classifier,
+        params: EvaluateParams,
+        others: Mapping[str, Images] | None = None,
     ) -> None:
         """Take in the real images.
 
@@ -57,9 +62,10 @@ class Reference:
             networks: Feature spaces.
             classifier: Classifier of the images' own classes.
             params: Numbers of neighbours, groups and components.
+            others: Further sets by name, to which the Frechet distance is measured too: `frechet_distance_NAME`.
         """
         self._classifier, self._params = classifier, params
-        self._spaces = [_Space(network, real.real, params) for network in networks]
+        self._spaces = [_Space(network, real.real, params, others or {}) for network in networks]
         self._real, self._shape = real.real, real.shape
         # As the classifier sees them: its mistakes on real images are no missing classes of a model.
         self._shares = classes.histogram(classifier.probabilities(real.real))
@@ -164,13 +170,20 @@ def _blank(images: Images) -> Images:
 class _Space:
     """The real images in one feature space. What cannot be computed of them fails when it is asked for."""
 
-    def __init__(self, network: FeatureNetwork, real: Images, params: EvaluateParams) -> None:
+    def __init__(
+        self, network: FeatureNetwork, real: Images, params: EvaluateParams, others: Mapping[str, Images]
+    ) -> None:
         self._network, self._params = network, params
         self._real = network.features(real)
+        self._others = {name: network.features(images) for name, images in others.items()}
 
     @cached_property
     def _frechet(self) -> FrechetDistance:
         return FrechetDistance(self._real)
+
+    @cached_property
+    def _to_others(self) -> dict[str, FrechetDistance]:
+        return {name: FrechetDistance(features) for name, features in self._others.items()}
 
     @cached_property
     def _projected(self) -> tuple[Projection, FrechetDistance]:
@@ -199,6 +212,12 @@ class _Space:
         yield Family(
             (f"{FRECHET}_infinity",), lambda rows: (self._frechet.at_infinity(features[rows]),), n, name, errors=False
         )
+        for other in self._others:
+
+            def to_other(rows: Rows, other: str = other) -> Sequence[float]:
+                return (self._to_others[other](features[rows]),)
+
+            yield Family((f"{FRECHET}_{other}",), to_other, n, name, errors=False)
         if self._params.pca:
 
             def projected(rows: Rows) -> Sequence[float]:

@@ -18,17 +18,16 @@ from reflowbench.pairs.store import Blocks, Manifest, synthetic_noise
 
 
 def synthetic_pairs(
-    velocity: Velocity, params: PairsParams, seed: int, round_: int, dim: int, *, bounded: bool = True
+    velocity: Velocity, params: PairsParams, seed: int, round_: int, dim: int
 ) -> tuple[Manifest, Blocks]:
     """Pairs of noise and the image that the flow makes of it.
 
     Args:
         velocity: Field of the weights that the round starts from.
-        params: How many pairs, the solver, and the precisions.
+        params: How many pairs, the solver, the precisions, and whether images are clipped to [-1, 1].
         seed: Seed of the chain.
         round_: Round that will train on the pairs.
         dim: Values per image.
-        bounded: Clip to [-1, 1], where images lie; latents do not.
 
     Returns:
         The manifest, and what gives the blocks of images x1 from a row on in order, all together (params.n, dim). x0
@@ -39,11 +38,13 @@ def synthetic_pairs(
     def make(index: range) -> Iterator[torch.Tensor]:
         for block, rows in in_blocks(synthetic_noise(seed, round_, index, dim)):
             made = solve(field, block, params.solver, params.steps)[:rows]
-            yield made.clamp(-1, 1) if bounded else made
+            yield made.clamp(-1, 1) if params.clip else made
 
     nfe = params.steps * NFE_PER_STEP[params.solver]
     cost = params.n * nfe
-    return Manifest("synthetic", seed, round_, params.n, dim, cost, params.storage, bounded), _blocks(params.n, make)
+    return Manifest("synthetic", seed, round_, params.n, dim, cost, params.storage, params.clip), _blocks(
+        params.n, make
+    )
 
 
 def inverted_pairs(

@@ -104,6 +104,7 @@ class Chain:
             steps=p.steps,
             images=self._images,
             pairs=self._pairs,
+            clip=self._pairs.clip,
             synthetic=stored.get("synthetic"),
             inverted=stored.get("inverted"),
             carried=carried if carried.is_dir() else None,
@@ -126,7 +127,7 @@ class Chain:
         stored: dict[str, StoredHalf] = {}
         for kind in self._method.stored:
             made = (
-                synthetic_pairs(self.model, self._pairs, self._seed, k, self._images.dim, bounded=self._images.bounded)
+                synthetic_pairs(self.model, self._pairs, self._seed, k, self._images.dim)
                 if kind == "synthetic"
                 else inverted_pairs(self.model, self._images.images, self._pairs, self._seed, k)
             )

@@ -80,11 +80,6 @@ class ImageSet:
         return math.prod(self.shape)
 
     @property
-    def bounded(self) -> bool:
-        """Whether all values lie in [-1, 1], so that what a model makes may be clipped to it."""
-        return True
-
-    @property
     def classes(self) -> int:
         """Number of classes."""
         return int(self.labels.max()) + 1

@@ -1,4 +1,4 @@
-"""Latents of images by an autoencoder such as that of Stable Diffusion (Rombach et al. 2022, arXiv 2112.10752)."""
+"""Latents of images: principal components, or an autoencoder's, such as that of Stable Diffusion (arXiv 2112.10752)."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ from reflowbench.core.config import shortened
 from reflowbench.core.data.blocks import in_blocks
 from reflowbench.core.data.images import ImageSet, to_bytes
 from reflowbench.core.data.packed import Rows
+from reflowbench.core.data.principal import PrincipalComponents
 from reflowbench.core.device import device
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.params import LatentsParams
 from reflowbench.core.randomness import noise
 
+TRAIN = "train.safetensors"
+"""What models are trained on, in the folder of the images or that of their latents."""
 CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
 _KEY = "latents_of"
 _CHUNK = 2**20
@@ -165,6 +168,10 @@ def folder_digest(folder: Path) -> str:
     return total.hexdigest()
 
 
+LatentSpace = Codec | PrincipalComponents
+"""Encodes images and decodes latents."""
+
+
 @dataclass(frozen=True)
 class LatentSet(ImageSet):
     """Latents of images, which models are trained on in place of the images.
@@ -174,16 +181,11 @@ class LatentSet(ImageSet):
         shape: (channels, height, width) of the latents.
         levels: Grey levels of the images.
         image_shape: (channels, height, width) of the images.
-        codec: Decodes for people to look at; None where nobody does.
+        codec: Decodes the latents; None for an autoencoder's where nobody looks at them.
     """
 
     image_shape: tuple[int, int, int] = (1, 1, 1)
-    codec: Codec | None = None
-
-    @property
-    def bounded(self) -> bool:
-        """Latents may have any size: nothing clips them."""
-        return False
+    codec: LatentSpace | None = None
 
     @property
     def real(self) -> torch.Tensor:
@@ -207,24 +209,66 @@ class LatentSet(ImageSet):
             ReflowbenchError: If there is nothing to decode them by.
         """
         if self.codec is None:
-            raise ReflowbenchError("these are latents: name the autoencoder that decodes them by latents.path")
+            raise ReflowbenchError("these are an autoencoder's latents: name the one that decodes them by latents.path")
         latents = images[:]
         pixels = self.codec.decode(latents.where(torch.isfinite(latents), 0), self.image_shape).clamp(-1, 1)
         return to_bytes(((pixels + 1) / 2 * (self.levels - 1)).round() / (self.levels - 1) * 2 - 1, self.image_shape)
 
     def save(self, path: Path) -> None:
         """Write the set as one safetensors file."""
-        facts = {"shape": list(self.shape), "levels": self.levels, _KEY: list(self.image_shape)}
-        write_tensors(path, {"latents": self.images[:], "labels": self.labels}, facts)
+        own, explained = self.codec.saved() if isinstance(self.codec, PrincipalComponents) else ({}, {})
+        facts = {"shape": list(self.shape), "levels": self.levels, _KEY: list(self.image_shape)} | explained
+        write_tensors(path, {"latents": self.images[:], "labels": self.labels} | own, facts)
 
 
-def encoded(data: ImageSet, codec: Codec) -> LatentSet:
-    """The latents of a set of images."""
+def encoded(data: ImageSet, params: LatentsParams, device: torch.device | str = "cpu") -> LatentSet:
+    """The latents of a set of images.
+
+    Args:
+        data: The training images. Principal components are fitted to them.
+        params: The latent space; `kind` is not none.
+        device: Where an autoencoder runs.
+
+    Returns:
+        The latents, with what decodes them.
+
+    Raises:
+        ReflowbenchError: If the images do not suit the space.
+    """
+    codec: LatentSpace
+    if params.kind == "pca":
+        codec = PrincipalComponents.fit(data.images, params.components or 0, whiten=params.whiten)
+    else:
+        codec = Codec(params, device)
     size, parts = 4 * _CHUNK // max(1, data.dim) + 1, []
     for start in range(0, len(data), size):
         images = data.images[start : start + size]
         parts.append(codec.encode(images, range(start, start + len(images)), data.shape))
-    return LatentSet(torch.cat(parts), data.labels, codec.shape_of(data.shape), data.levels, False, data.shape)
+    latents = torch.cat(parts)
+    return LatentSet(latents, data.labels, codec.shape_of(data.shape), data.levels, False, data.shape, codec)
+
+
+def open_space(path: Path, params: LatentsParams, device: torch.device | str = "cpu") -> LatentSpace | None:
+    """What encodes and decodes the latents that models are trained on; None where they are trained on pixels.
+
+    Args:
+        path: The file of `LatentSet.save`.
+        params: The latent space.
+        device: Where an autoencoder runs.
+
+    Returns:
+        The space.
+
+    Raises:
+        ReflowbenchError: If the file is missing, damaged, or of another kind of space; or the autoencoder is.
+    """
+    if params.kind != "pca":
+        return Codec(params, device) if params.path else None
+    found = open_data(path, params)
+    space = found.codec if isinstance(found, LatentSet) else None
+    if not isinstance(space, PrincipalComponents) or len(space.spread) != params.components:
+        raise ReflowbenchError(f"{path}: not {params.components} principal components; run `dvc repro encode_latents`")
+    return space
 
 
 def open_data(path: Path, params: LatentsParams | None = None) -> ImageSet:
@@ -232,7 +276,7 @@ def open_data(path: Path, params: LatentsParams | None = None) -> ImageSet:
 
     Args:
         path: A file of `ImageSet.save` or `LatentSet.save`.
-        params: Of the autoencoder, for who wants to see decoded images.
+        params: Names the autoencoder, to see decoded images; principal components are in the file.
 
     Returns:
         The set.
@@ -249,7 +293,9 @@ def open_data(path: Path, params: LatentsParams | None = None) -> ImageSet:
         right = latents.dtype == torch.float32 and latents.shape == (len(labels), math.prod(shape)) and len(labels)
         if not right or not torch.isfinite(latents).all() or len(shape) != 3 or len(image_shape) != 3:
             raise ValueError(f"latents of {tuple(latents.shape)} for {len(labels)} labels and the shape {shape}")
-        codec = Codec(params, device()) if params and params.path else None
+        codec: LatentSpace | None = PrincipalComponents.of(tensors, facts)
+        if codec is None and params and params.path:
+            codec = Codec(params, device())
         return LatentSet(latents, labels, shape, int(facts["levels"]), False, image_shape, codec)
     except (KeyError, TypeError, ValueError) as error:
         raise ReflowbenchError(f"{path}: not a set of latents ({error}); delete it and run `dvc repro`") from None

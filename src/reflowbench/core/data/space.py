@@ -5,13 +5,17 @@ from __future__ import annotations
 import torch
 
 from reflowbench.core.data.images import ImageSet
-from reflowbench.core.data.latents import Codec
+from reflowbench.core.data.latents import LatentSpace
+from reflowbench.core.data.packed import PackedImages, Rows
+from reflowbench.core.data.principal import PrincipalComponents
+
+_CHUNK = 4096
 
 
 class Space:
     """Maps what a model makes to images at grey levels, and real images to what a model is trained on."""
 
-    def __init__(self, data: ImageSet, codec: Codec | None = None) -> None:
+    def __init__(self, data: ImageSet, codec: LatentSpace | None = None) -> None:
         """Take in the images.
 
         Args:
@@ -34,6 +38,18 @@ class Space:
             Shape (n, values of an image).
         """
         return self._data.quantize(self._codec.decode(values, self._data.shape) if self._codec else values)
+
+    @property
+    def reconstructions(self) -> Rows | None:
+        """Real images, encoded and decoded, at grey levels; None where models work on pixels or decoding is costly."""
+        if not isinstance(self._codec, PrincipalComponents):
+            return None
+        parts = []
+        for start in range(0, len(self._data), _CHUNK):
+            images = self._data.images[start : start + _CHUNK]
+            encoded = self._codec.encode(images, range(start, start + len(images)), self._data.shape)
+            parts.append(self._data.pack(self.images(encoded)).levels)
+        return PackedImages(torch.cat(parts), self._data.levels)
 
     def real(self, n: int) -> torch.Tensor:
         """The first n real images as models are trained on them, shape (n, dim of the space)."""

@@ -1,4 +1,4 @@
-"""Parameters of the data: sources, and the autoencoder of latents."""
+"""Parameters of the data: sources, and the latent space."""
 
 from __future__ import annotations
 
@@ -53,30 +53,44 @@ class DataParams(Group):
 
 
 class LatentsParams(Group):
-    """The autoencoder in whose latents models work; none, if `path` is null."""
+    """The space that models work in: pixels, principal components of the images, or latents of an autoencoder."""
 
-    path: FileName | None = Field(default=None, description="folder with config.json and safetensors weights")
+    kind: Literal["none", "pca", "autoencoder"] = Field(description="none: pixels; pca: principal components")
+    components: PositiveInt | None = Field(default=None, description="of pca: how many, the leading ones")
+    whiten: bool = Field(
+        default=True,
+        description="of pca: give every component unit variance; false: divide all by one number, so that the mean "
+        "variance is 1",
+    )
+    path: FileName | None = Field(
+        default=None, description="of autoencoder: folder with config.json and safetensors weights"
+    )
     sha256: Sha256 | None = Field(default=None, description="checksum of both; null gets an error that says it")
     encode: Literal["mean", "sample"] = Field(
         description="mean: the same latents each time; sample: drawn once, from the encoder's law"
     )
-    scale: Annotated[float, Field(gt=0)] = Field(description="of latents, to about unit variance")
-    batch: PositiveInt = Field(description="images that are encoded or decoded at a time")
+    scale: Annotated[float, Field(gt=0)] = Field(description="of the autoencoder's latents, to about unit variance")
+    batch: PositiveInt = Field(description="images that the autoencoder encodes or decodes at a time")
 
     @model_validator(mode="after")
-    def _is_whole(self) -> LatentsParams:
+    def _fits_the_kind(self) -> LatentsParams:
         if not self.path and self.sha256:
             raise ValueError("sha256 without a path: give latents.path, a folder, or make both null")
+        for kind, name in (("pca", "components"), ("autoencoder", "path")):
+            if self.kind == kind and not getattr(self, name):
+                raise ValueError(f"kind is {kind}: give latents.{name}")
+            if self.kind != kind and getattr(self, name):
+                raise ValueError(f"{name} is given, but kind is {self.kind}: make kind {kind}, or {name} null")
         return self
 
 
-def space_of(latents: str | None) -> tuple[str, list[str]]:
+def space_of(kind: str | None) -> tuple[str, list[str]]:
     """`grid.space` and `grid.encoded` of a pipeline: folder of what models are trained on, and what is encoded.
 
     Args:
-        latents: `latents.path`.
+        kind: `latents.kind`.
 
     Returns:
         The folder's name, and a list that is empty or of one item.
     """
-    return ("latents", ["train"]) if latents else ("data", [])
+    return ("latents", ["train"]) if kind in ("pca", "autoencoder") else ("data", [])

@@ -31,8 +31,8 @@ class GridParams(Group):
         description="what is compared: names in `methods`, or in `chains` if there are any"
     )
     stages: dict[str, list[Name]] = Field(description="methods by stage group; follows from methods")
-    space: Literal["data", "latents"] = Field(description="what models are trained on; follows from latents.path")
-    encoded: list[Literal["train"]] = Field(description="parts that are encoded to latents; follows from latents.path")
+    space: Literal["data", "latents"] = Field(description="what models are trained on; follows from latents.kind")
+    encoded: list[Literal["train"]] = Field(description="parts that are encoded to latents; follows from latents.kind")
     rounds: Annotated[list[GridRound], Field(min_length=1)] = Field(description="self-trained rounds, in their order")
     ks: Annotated[list[PositiveInt], Field(min_length=1)] = Field(description="rounds that are evaluated")
 

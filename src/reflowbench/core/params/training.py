@@ -86,6 +86,9 @@ class PairsParams(Group):
     solver: FixedSolver = Field(description="of the flow, in both directions")
     steps: PositiveInt = Field(description="of the solver")
     precision: Precision = Field(default="float32", description="of the network's products")
+    clip: bool = Field(
+        default=True, description="clip generated images to [-1, 1], as published on pixels; false for latents"
+    )
     storage: Storage = Field(
         default="float32", description="of stored values; float16 halves the disk, its rounding is below a grey level"
     )

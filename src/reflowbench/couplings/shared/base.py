@@ -54,6 +54,7 @@ class Inputs:
         steps: Optimizer steps of the round.
         images: The real images.
         pairs: How stored pairs are made, for methods that rebuild them within the round.
+        clip: Whether images that a method generates within the round are clipped to [-1, 1].
         synthetic: Stored synthetic pairs, for methods that use them.
         inverted: Stored inverted real pairs, for methods that use them.
         carried: Folder that the round before left for this one by `Coupling.carry`; None if it left nothing.
@@ -66,6 +67,7 @@ class Inputs:
     steps: int
     images: ImageSet
     pairs: PairsParams | None = None
+    clip: bool = True
     synthetic: StoredHalf | None = None
     inverted: StoredHalf | None = None
     carried: Path | None = None

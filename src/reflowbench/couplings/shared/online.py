@@ -98,7 +98,7 @@ class Online(Coupling):
         if p.reassign and real:
             fresh = noise(r.seed, "online reassigned", r.round, range(first, first + real), r.images.dim)
             inverted = fresh[assign(fresh, inverted)]
-        return torch.cat([z, inverted]), torch.cat([made.clamp(-1, 1) if r.images.bounded else made, images])
+        return torch.cat([z, inverted]), torch.cat([made.clamp(-1, 1) if r.clip else made, images])
 
     def _shared(self, velocity: Velocity, z: torch.Tensor, images: torch.Tensor, first: int) -> Pairs:
         """What `_solve` gives, of which each process makes its share."""

@@ -149,16 +149,20 @@ def _faults(params: Params, source: str) -> Iterator[str]:
 
 def _latents_faults(params: Params, source: str) -> Iterator[str]:
     """What does not go with models that work on latents, or with models that do not."""
-    path, wanted = params.latents.path, space_of(params.latents.path)
+    kind, wanted = params.latents.kind, space_of(params.latents.kind)
     if (params.grid.space, list(params.grid.encoded)) != wanted:
         yield (
-            f"{source}: grid.space and grid.encoded must be {wanted[0]} and {wanted[1]} for latents.path = {path!r}; "
+            f"{source}: grid.space and grid.encoded must be {wanted[0]} and {wanted[1]} for latents.kind = {kind!r}; "
             "`reflowbench profile` writes them"
         )
-    if path and params.base.flip:
+    if kind == "none":
+        return
+    if params.pairs.clip:
+        yield f"{source}: pairs.clip = True: latents have no bounds; make it false"
+    if params.base.flip:
         yield f"{source}: base.flip = True: latents cannot be mirrored; make it false"
-    if path and params.data.dequantize:
-        yield f"{source}: data.dequantize = True: an autoencoder wants images as they are; make it false"
+    if params.data.dequantize:
+        yield f"{source}: data.dequantize = True: latents are of images as they are; make it false"
 
 
 def _theory_faults(params: Params, bad: set[str], source: str) -> Iterator[str]:
