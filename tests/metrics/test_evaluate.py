@@ -19,7 +19,8 @@ from tests.metrics.test_reference import evaluate_params
 SHAPE = (1, 4, 4)
 SPACES = ("classifier", "pixels")
 OF_FEATURES = (
-    "frechet_distance", "frechet_distance_infinity", "kernel_distance", *neighbours.METRICS, "vendi_score",
+    "frechet_distance", "frechet_distance_infinity", "frechet_distance_heldout", "kernel_distance", *neighbours.METRICS,
+    "vendi_score",
 )  # fmt: skip
 OF_IMAGES = ("variance_ratio", "effective_rank", "near_duplicates")
 OF_CLASSES = ("class_score", "class_entropy", "missing_classes")
@@ -29,7 +30,7 @@ INVERSION = ("reconstruction_error_real", "reconstruction_error_synthetic", *NOI
 
 def evaluation_of(velocity, images, heldout, classifier, seed=0, **changes):
     params = evaluate_params(**changes)
-    reference = Reference(images, (classifier, Pixels(SHAPE)), classifier, params)
+    reference = Reference(images, (classifier, Pixels(SHAPE)), classifier, params, {"heldout": heldout.real})
     return Evaluation(velocity, images, heldout, reference, params, seed)
 
 

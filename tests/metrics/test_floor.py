@@ -13,19 +13,20 @@ from reflowbench.metrics.features.pixels import Pixels
 from reflowbench.metrics.floor import floor, real_spectrum
 from reflowbench.metrics.frechet import FrechetDistance
 from reflowbench.metrics.kernel import KernelDistance
-from tests.metrics.test_reference import evaluate_params
+from tests.metrics.test_reference import evaluate_params, image_set
 
 SHAPE = (1, 4, 4)
 SPACES = ("classifier", "pixels")
-OF_ALL = ("frechet_distance", "frechet_distance_infinity")
+OF_ALL = ("frechet_distance", "frechet_distance_infinity", "frechet_distance_heldout")
+ONCE = "frechet_distance_generalizer"
 OF_PARTS = ("kernel_distance", *neighbours.METRICS)
 
 
 @pytest.fixture
 def measured(images, heldout, classifier):
-    def run(*networks, **changes):
+    def run(*networks, reconstructions=None, **changes):
         networks = networks or (classifier, Pixels(SHAPE))
-        found = floor(images, heldout, networks, classifier, evaluate_params(**changes))
+        found = floor(images, heldout, networks, classifier, evaluate_params(**changes), reconstructions)
         named = {(m.metric, m.features): m for m in found}
         assert len(named) == len(found)
         return named
@@ -37,7 +38,7 @@ def test_the_floor_is_measured_with_its_conditions(measured, images, heldout):
     """Parts of 40 images as 30 samples are to 40 images: 17 and 23."""
     first, again = measured(), measured()
     assert first == again
-    expected = {(metric, space): 30 for metric in (*OF_ALL, "vendi_score") for space in SPACES}
+    expected = {(metric, space): 30 for metric in (*OF_ALL, ONCE, "vendi_score") for space in SPACES}
     expected |= {(metric, space): 17 for metric in OF_PARTS for space in SPACES}
     expected |= {(metric, "classifier"): 30 for metric in ("class_score", "class_entropy", "missing_classes")}
     expected |= {(metric, ""): 30 for metric in ("variance_ratio", "effective_rank", "near_duplicates")}
@@ -62,7 +63,11 @@ def test_every_floor_is_a_mean_over_repeats_with_its_error(measured, images):
     for metric, values in (("frechet_distance", draws), ("kernel_distance", parts)):
         m = found[f"{metric}_floor", "pixels"]
         assert (m.value, m.error) == pytest.approx((np.mean(values), np.std(values, ddof=1) / 2))
-    assert all(m.error is not None for m in found.values() if m.value is not None and m.n_samples != 10)
+    assert all(
+        m.error is not None
+        for m in found.values()
+        if m.value is not None and m.n_samples != 10 and ONCE not in m.metric
+    )
 
 
 def test_real_images_are_as_diverse_as_real_images(measured):
@@ -107,7 +112,8 @@ def test_parts_of_one_law_are_near_each_other(measured):
 def test_a_floor_that_cannot_be_computed_is_missing_with_the_reason(measured, change, missing):
     found = measured(**({"n_samples": 80} | change))
     without = {name: m for name, m in found.items() if m.value is None}
-    assert set(without) == {(f"{metric}_floor", space) for metric, space in missing}
+    of_ten_heldout = {(ONCE, "pixels")}  # whose halves do not span 16 pixels
+    assert set(without) == {(f"{metric}_floor", space) for metric, space in missing | of_ten_heldout}
     assert all(m.missing and m.error is None for m in without.values())
     assert len(found) == len(measured()) + 2 * ("pca" in change)
 
@@ -144,3 +150,25 @@ def test_every_measured_metric_has_one_kind_of_floor(measured):
     suffixed = {metric for metric, _ in measured()}
     assert all(metric.endswith("_floor") for metric in suffixed)
     assert set(floor_module._BIASED + floor_module._DISJOINT) <= {metric.removesuffix("_floor") for metric in suffixed}
+
+
+def test_a_generaliser_is_further_away_than_a_memoriser(images, classifier):
+    """Images of the same law that were not trained on, of as many as are sampled, against all training images."""
+    space, unseen = Pixels(SHAPE), image_set(90, SHAPE, seed=7)
+    params = evaluate_params(n_samples=60, floor_repeats=20)
+    found = {m.metric: m.value for m in floor(images, unseen, (space,), classifier, params)}
+    expected = FrechetDistance(space.features(images.real))(space.features(unseen.real[:60]))
+    assert found["frechet_distance_generalizer_floor"] == pytest.approx(expected)
+    assert found["frechet_distance_generalizer_floor"] > found["frechet_distance_floor"]
+
+
+def test_the_decoder_has_a_floor_of_its_own(measured, images):
+    """Reconstructions against the originals; drawn with replacement, they are near themselves."""
+    blurred = images.quantize((images.images * 0.5).clamp(-1, 1))
+    found = measured(Pixels(SHAPE), reconstructions=blurred)
+    distance = FrechetDistance(Pixels(SHAPE).features(images.real))
+    decoder = found["frechet_distance_decoder_floor", "pixels"]
+    assert decoder.value == pytest.approx(distance(Pixels(SHAPE).features(blurred))) and decoder.n_samples == 40
+    own = found["frechet_distance_reconstructions_floor", "pixels"]
+    assert 0 < own.value < decoder.value and own.error is not None
+    assert not [metric for metric, _ in measured() if "decoder" in metric or "reconstructions" in metric]

@@ -68,7 +68,21 @@ def test_every_point_of_the_extrapolation_uses_all_samples_once():
         assert np.concatenate(seen[first:last]).tolist() == list(range(100))
 
 
-@pytest.mark.parametrize(("n", "dim"), [(400, 8), (2000, 16)])
+@pytest.mark.parametrize("n", [300, 800])
+def test_the_bias_of_more_samples_than_there_are_is_extrapolated(n):
+    """The mean distance of n draws, from 200 of them; of fewer than 200 it is computed."""
+    law = Gaussian(np.zeros(6), np.diag([1.0, 2, 3, 4, 5, 6]))
+    rng = np.random.default_rng(3)
+    distance = FrechetDistance(rng.normal(size=(500, 6)) @ law.factor.T)
+    few = np.array([distance.at(rng.normal(size=(200, 6)) @ law.factor.T, n) for _ in range(150)])
+    many = np.array([distance(rng.normal(size=(n, 6)) @ law.factor.T) for _ in range(150)])
+    assert few.mean() == pytest.approx(many.mean(), abs=4 * np.hypot(few.std(), many.std()) / 150**0.5)
+    whole = rng.normal(size=(200, 6))
+    assert distance.at(whole, 50) == distance(whole[:50])
+    with pytest.raises(UndefinedError, match="the floor at 50 images needs more than 2 x 6 held-out images, not 12"):
+        distance.at(whole[:12], 50)
+
+
 def averages(distance, law, n, draws=60):
     """Mean over draws of samples, and its standard error: of the distance, and extrapolated."""
     rng = np.random.default_rng(2)

@@ -46,9 +46,9 @@ def floor(
     coverage depends on. What needs no reference: `n_samples` different images, or all
     if there are fewer. Distance to the nearest training image: of the held-out images.
 
-    The rows above are those of a model that has memorised the training images. `frechet_distance_floor_heldout` is
-    that of one that has learned their law: held-out images against training images, with the bias of `n_samples`
-    images. `frechet_distance_floor_decoder` is what the latent space alone costs: reconstructions against originals.
+    The rows above are those of a model that has memorised the training images. `frechet_distance_generalizer_floor`
+    is that of one that has learned their law: held-out images against training images, with the bias of `n_samples`
+    images. `frechet_distance_decoder_floor` is what the latent space alone costs: reconstructions against originals.
 
     Args:
         data: The images that models are trained on and measured against.
@@ -60,7 +60,7 @@ def floor(
 
     Returns:
         One measurement per metric and feature space, its name ending in `_floor`: the mean over repeats, and
-        its standard error; then the two other floors of the Frechet distance.
+        its standard error; the two further floors of the Frechet distance are measured once, without an error.
     """
     whole = Reference(data, networks, classifier, params, {HELDOUT: heldout.real})
     decoded = None
@@ -104,7 +104,7 @@ def _further(
     """The floors of a model that generalises perfectly, and of the decoder."""
     for network in networks:
         real, unseen, n = network.features(data.real), network.features(heldout.real), params.n_samples
-        yield _single("heldout", network, n, partial(_at, real, unseen, n))
+        yield _single("generalizer", network, n, partial(_at, real, unseen, n))
         if reconstructions is not None:
             made = network.features(reconstructions)
             yield _single("decoder", network, len(made), partial(_at, real, made, len(made)))
@@ -115,7 +115,7 @@ def _at(real: Array, generated: Array, n: int) -> float:
 
 
 def _single(name: str, network: FeatureNetwork, n: int, compute: Callable[[], float]) -> Measurement:
-    family = Family((f"{FRECHET}_floor_{name}",), lambda rows: (compute(),), n, network.name, errors=False)
+    family = Family((f"{FRECHET}_{name}_floor",), lambda rows: (compute(),), n, network.name, errors=False)
     return families.measure(family, 0)[0][0]
 
 
