@@ -103,7 +103,7 @@ def test_a_set_of_images_is_opened_as_one(data, tmp_path):
 )
 def test_damaged_latents_are_named(tmp_path, change):
     tensors = {"latents": torch.zeros(10, 64), "labels": torch.zeros(10, dtype=torch.int64)}
-    facts = {"shape": [4, 4, 4], "levels": 256, "latents_of": [3, 8, 8]}
+    facts = {"shape": [4, 4, 4], "levels": 256, "dequantized": False, "latents_of": [3, 8, 8]}
     write_tensors(tmp_path / "x", tensors, facts)
     assert len(open_data(tmp_path / "x")) == 10 and read_tensors(tmp_path / "x")[1] == facts
     write_tensors(tmp_path / "x", tensors | change, facts)

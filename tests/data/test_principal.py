@@ -19,8 +19,8 @@ def params(**changes):
     return LatentsParams(**({"kind": "pca", "components": 2, "encode": "mean", "scale": 1.0, "batch": 4} | changes))
 
 
-def image_set(images, shape=SHAPE):
-    return ImageSet(images.float().clamp(-1, 1), torch.arange(len(images)) % 3, shape, 256, False)
+def image_set(images, levels=256, *, dequantized=False):
+    return ImageSet(images.float().clamp(-1, 1), torch.arange(len(images)) % 3, SHAPE, levels, dequantized)
 
 
 @pytest.fixture
@@ -93,8 +93,9 @@ def test_images_too_large_for_a_covariance_are_refused():
         PrincipalComponents.fit(torch.zeros(2, 12289), 1, whiten=True)
 
 
-def test_the_file_holds_the_space_and_has_the_same_bytes_twice(images, tmp_path):
-    data = image_set(images)
+@pytest.mark.parametrize(("levels", "dequantized"), [(256, False), (17, False), (17, True)])
+def test_the_file_holds_the_space_and_has_the_same_bytes_twice(images, tmp_path, levels, dequantized):
+    data = image_set(images, levels, dequantized=dequantized)
     for name in ("a", "b"):
         encoded(data, params()).save(tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()

@@ -12,10 +12,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from reflowbench.core.artifacts import read_json
+from reflowbench.core.data.latents import encoded, open_data
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.networks.model import save_model
+from reflowbench.core.networks.registry import build
+from reflowbench.core.params import LatentsParams
 from reflowbench.gallery.draw import samples
 from reflowbench.gallery.models import open_model
 from tests.conftest import NETWORK, ROOT
@@ -137,6 +141,26 @@ print(*(module.__file__ for name, module in sys.modules.items() if name.split(".
 def registry_files(folder):
     [files] = folder.glob("mlartifacts/models/*/artifacts")
     return files
+
+
+def test_a_model_of_principal_components_draws_decoded_images(tmp_path, empty_database, images, monkeypatch):
+    """The decoder is kept, and no image that it was fitted to."""
+    import mlflow
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    space = LatentsParams(kind="pca", components=3, encode="mean", scale=1.0, batch=4)
+    latents = encoded(images, space)
+    network = build(NETWORK, latents.shape, seed=3)
+    torch.nn.init.normal_(network.output.weight, 0, 0.3, generator=torch.Generator().manual_seed(1))
+    registry = Registry(tmp_path, empty_database, latents, network)
+    registry.register()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", registry.uri)
+    loaded = mlflow.pyfunc.load_model(f"models:/{NAME}@best")
+    expected = registry.drawn(INDEX)
+    assert expected.shape == (6, 4, 4, 1) and np.array_equal(loaded.predict(table(INDEX)), expected)
+    kept = open_data(registry.files() / "artifacts/decoder.safetensors")
+    assert len(kept) == 1 and not kept.images.any()
 
 
 def test_files_hold_no_pickle_no_place_of_this_machine_and_nothing_of_the_next_round(registry):

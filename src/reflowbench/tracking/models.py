@@ -34,6 +34,7 @@ READY = "READY"
 # What `sampler.py`, which MLflow runs as a file, shares with this module.
 WEIGHTS = "weights"
 DATA = "data"
+DECODER = "decoder"
 PARAMS: dict[str, Any] = {"nfe": 50, "solver": "euler"}
 SAMPLER = Path(__file__).with_name("sampler.py")
 
@@ -66,7 +67,7 @@ def register(
         name: Name of the registered model.
         md5: Hash of the model folder in dvc.lock: by it a version is known.
         model: The model folder.
-        images: The images that it was trained on; of them only shape and grey levels are kept.
+        images: What it was trained on; only shape, grey levels and the decoder of latents are kept.
         tags: Tags of the logged model and of the version, beside the hash.
         promote: Whether it gets the alias if another version has it.
 
@@ -134,7 +135,7 @@ def _logged_model(
     data = _read(model, images)  # before anything is made in the store, as it may fail
     logged = found[0] if found else client.create_logged_model(experiment, name, source_run_id=run_id, tags=tags)
     with tempfile.TemporaryDirectory() as folder:
-        save(Path(folder) / "model", model, data, run_id, logged.model_id)
+        save(Path(folder) / "model", model, images, data, run_id, logged.model_id)
         client.log_model_artifacts(logged.model_id, str(Path(folder) / "model"))
     outputs = client.get_run(run_id).outputs
     if logged.model_id not in [output.model_id for output in (outputs.model_outputs if outputs else [])]:
@@ -144,28 +145,31 @@ def _logged_model(
 
 def _read(model: Path, images: Path) -> dict[str, Any]:
     """Give what the sampler must know of the images, and the seed of the model's chain."""
-    from reflowbench.core.data.images import ImageSet
+    from reflowbench.core.data.latents import LatentSet, open_data
     from reflowbench.core.networks.model import load_model
 
     _, _, shape = load_model(model)
-    data = ImageSet.load(images)
+    data = open_data(images)
     if data.shape != shape:
         raise ReflowbenchError(f"{model} makes images of {shape}, {images} has {data.shape}: run `dvc repro`")
     seed = re.search(r"(?:^|/)s(\d+)(?:/|$)", model.as_posix())
-    facts = {"shape": list(data.shape), "levels": data.levels, "dequantized": data.dequantized}
+    drawn = data.image_shape if isinstance(data, LatentSet) else data.shape
+    facts = {"shape": list(drawn), "levels": data.levels, "dequantized": data.dequantized}
     return {**facts, "seed": int(seed[1]) if seed else 0}
 
 
-def save(path: Path, model: Path, data: Mapping[str, Any], run_id: str, model_id: str) -> None:
+def save(path: Path, model: Path, images: Path, data: Mapping[str, Any], run_id: str, model_id: str) -> None:
     """Write an MLflow model: the weights, facts of the images, and the code that draws.
 
     Args:
         path: The folder to make.
         model: The model folder; what its next round takes over stays behind.
+        images: What it was trained on.
         data: Shape, levels and dequantized of the images; seed of the chain.
         run_id: Run of the stage that made the model.
         model_id: Id of the logged model.
     """
+    from reflowbench.core.data.latents import LatentSet, open_data
     from reflowbench.core.networks.model import FACTS as TRAINING
     from reflowbench.core.networks.model import WEIGHTS as NETWORK
 
@@ -176,6 +180,9 @@ def save(path: Path, model: Path, data: Mapping[str, Any], run_id: str, model_id
         for name in (NETWORK, TRAINING):
             shutil.copyfile(model / name, files[WEIGHTS] / name)
         write_json(files[DATA], data)
+        if isinstance(latents := open_data(images), LatentSet):
+            files[DECODER] = Path(folder) / f"{DECODER}.safetensors"
+            latents.blank().save(files[DECODER])
         save_model(
             path,
             python_model=SAMPLER,

@@ -89,14 +89,17 @@ class Results:
         path = MODEL.format(method=method, seed=seed, k=k)
         outs = [(name, out) for name, entry in self._state.entries.items() for out in entry.get("outs", [])]
         items, makers = {out["path"]: out for _, out in outs}, {out["path"]: name for name, out in outs}
-        # Another pipeline's layout; or a model whose images only an autoencoder can draw, which is not registered.
-        if path not in items or IMAGES not in items:
+        if path not in items or IMAGES not in items:  # another pipeline's layout
             return True
+        images = IMAGES
         if LATENTS in {dep["path"] for dep in self._state.entries[makers[path]].get("deps", [])}:
-            return True
+            # An autoencoder is no part of the results: a model whose images only it can draw is not registered.
+            if records.stage_params(self._state.entries[makers[LATENTS]]).get("latents.kind") == "autoencoder":
+                return True
+            images = LATENTS
         self._best = items[path]["md5"]
         with tempfile.TemporaryDirectory() as folder:
-            found = [self._state.contents.copy(items[name], Path(folder) / name) for name in (path, IMAGES)]
+            found = [self._state.contents.copy(items[name], Path(folder) / name) for name in (path, images)]
             if all(found):
                 register(
                     self._session.client,
@@ -105,7 +108,7 @@ class Results:
                     name=f"reflowbench-{self._profile}",
                     md5=items[path]["md5"],
                     model=Path(folder) / path,
-                    images=Path(folder) / IMAGES,
+                    images=Path(folder) / images,
                     tags={"method": method, "seed": str(seed), "round": str(k)},
                     promote=self._state.checked_out,
                 )

@@ -16,13 +16,14 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from reflowbench.core.artifacts import read_json
 from reflowbench.core.data.images import ImageSet
+from reflowbench.core.data.latents import open_data
 from reflowbench.core.data.png import Bytes
 from reflowbench.core.device import device
 from reflowbench.core.networks.model import load_model
 from reflowbench.core.stage import set_threads
 from reflowbench.gallery.draw import samples
 from reflowbench.gallery.models import Model
-from reflowbench.tracking.models import DATA, PARAMS, WEIGHTS
+from reflowbench.tracking.models import DATA, DECODER, PARAMS, WEIGHTS
 
 
 class Sampler(PythonModel):
@@ -43,6 +44,8 @@ class Sampler(PythonModel):
         # Of the images that it was trained on, nothing but their format is needed.
         none, labels = torch.empty(0, math.prod(shape)), torch.empty(0, dtype=torch.int64)
         data = ImageSet(none, labels, tuple(facts["shape"]), facts["levels"], facts["dequantized"])
+        if DECODER in context.artifacts:
+            data = open_data(Path(context.artifacts[DECODER]))
         self._model = Model(velocity, data, facts["seed"])
 
     def predict(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -180,6 +180,7 @@ class LatentSet(ImageSet):
         images: The latents, float32 of shape (n, dim), of any size.
         shape: (channels, height, width) of the latents.
         levels: Grey levels of the images.
+        dequantized: Whether the encoded images were spread over their grey levels.
         image_shape: (channels, height, width) of the images.
         codec: Decodes the latents; None for an autoencoder's where nobody looks at them.
     """
@@ -211,13 +212,17 @@ class LatentSet(ImageSet):
         if self.codec is None:
             raise ReflowbenchError("these are an autoencoder's latents: name the one that decodes them by latents.path")
         latents = images[:]
-        pixels = self.codec.decode(latents.where(torch.isfinite(latents), 0), self.image_shape).clamp(-1, 1)
-        return to_bytes(((pixels + 1) / 2 * (self.levels - 1)).round() / (self.levels - 1) * 2 - 1, self.image_shape)
+        pixels = self.codec.decode(latents.where(torch.isfinite(latents), 0), self.image_shape)
+        return to_bytes(super().quantize(pixels), self.image_shape)
+
+    def blank(self) -> LatentSet:
+        """The decoder alone, with a latent of zeros."""
+        return replace(self, images=torch.zeros(1, self.dim), labels=torch.zeros(1, dtype=torch.int64))
 
     def save(self, path: Path) -> None:
         """Write the set as one safetensors file."""
         own, explained = self.codec.saved() if isinstance(self.codec, PrincipalComponents) else ({}, {})
-        facts = {"shape": list(self.shape), "levels": self.levels, _KEY: list(self.image_shape)} | explained
+        facts = self._facts() | {_KEY: list(self.image_shape)} | explained
         write_tensors(path, {"latents": self.images[:], "labels": self.labels} | own, facts)
 
 
@@ -245,7 +250,7 @@ def encoded(data: ImageSet, params: LatentsParams, device: torch.device | str = 
         images = data.images[start : start + size]
         parts.append(codec.encode(images, range(start, start + len(images)), data.shape))
     latents = torch.cat(parts)
-    return LatentSet(latents, data.labels, codec.shape_of(data.shape), data.levels, False, data.shape, codec)
+    return LatentSet(latents, data.labels, codec.shape_of(data.shape), data.levels, data.dequantized, data.shape, codec)
 
 
 def open_space(path: Path, params: LatentsParams, device: torch.device | str = "cpu") -> LatentSpace | None:
@@ -296,6 +301,7 @@ def open_data(path: Path, params: LatentsParams | None = None) -> ImageSet:
         codec: LatentSpace | None = PrincipalComponents.of(tensors, facts)
         if codec is None and params and params.path:
             codec = Codec(params, device())
-        return LatentSet(latents, labels, shape, int(facts["levels"]), False, image_shape, codec)
+        levels, dequantized = int(facts["levels"]), bool(facts["dequantized"])
+        return LatentSet(latents, labels, shape, levels, dequantized, image_shape, codec)
     except (KeyError, TypeError, ValueError) as error:
         raise ReflowbenchError(f"{path}: not a set of latents ({error}); delete it and run `dvc repro`") from None

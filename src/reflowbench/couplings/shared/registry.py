@@ -161,8 +161,8 @@ def _latents_faults(params: Params, source: str) -> Iterator[str]:
         yield f"{source}: pairs.clip = True: latents have no bounds; make it false"
     if params.base.flip:
         yield f"{source}: base.flip = True: latents cannot be mirrored; make it false"
-    if params.data.dequantize:
-        yield f"{source}: data.dequantize = True: latents are of images as they are; make it false"
+    if kind == "autoencoder" and params.data.dequantize:
+        yield f"{source}: data.dequantize = True: an autoencoder wants images as they are; make it false"
 
 
 def _theory_faults(params: Params, bad: set[str], source: str) -> Iterator[str]:
