@@ -9,25 +9,19 @@ import pytest
 
 from reflowbench import cli
 from reflowbench.compare.cells import CHANGED, GONE, NEW, SAME, changed_cells
-from reflowbench.compare.headline import (
-    BETTER,
-    EQUAL,
-    MISSING,
-    UNCERTAIN,
-    WORSE,
-    change_over_seeds,
-    comparable,
-    differences,
-)
-from reflowbench.compare.page import Table, compare
+from reflowbench.compare.headline import EQUAL, MISSING, change_over_seeds, comparable, differences
+from reflowbench.compare.page import BETTER, WORSE, Table, compare
 from reflowbench.compare.parameters import ABSENT, changed_parameters
 from reflowbench.compare.render import html, markdown
 from reflowbench.compare.revisions import snapshot
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.results.statistics import interval
+from reflowbench.results.verdicts import GROWS, INCONCLUSIVE, SHRINKS, STABLE
 from tests.compare.made import fd
 from tests.report.made import rows
 from tests.results.cells import FD, grid
+
+GROWTH = "log growth of FD a round"
 
 
 def found(before, after):
@@ -60,7 +54,7 @@ def test_a_branch_with_one_changed_parameter(repository, capsys):
     assert text.startswith(f"# main ({commit[0]}) → quarter ({commit[1]})\n")
     [line] = [line for line in text.splitlines() if re.match(r"\| rca +\| FD, NFE 50", line)]
     cells = [cell.strip() for cell in line.strip("|").split("|")]
-    assert cells[4] == str(interval([-1.0, -1.5, -2.0])) and cells[-1] == BETTER
+    assert cells[4] == str(interval([-1.0, -1.5, -2.0])) and cells[-1] == f"{SHRINKS} {BETTER}"
     assert "The same numbers in all of them: reflow." in text
 
 
@@ -172,31 +166,47 @@ def test_a_metric_that_one_revision_lacks_is_named_and_changes_no_cell(repositor
 
 
 @pytest.mark.parametrize(
-    ("metric", "factor", "name", "word"),
+    ("metric", "factor", "name", "word", "better"),
     [
-        (FD, (1.5, 1.6, 1.4), "FD, NFE 50", WORSE),
-        (FD, (0.5, 0.6, 0.4), "FD, NFE 1", BETTER),
-        (FD, (1.5, 0.6, 1.0), "FD, NFE 50", UNCERTAIN),
-        (FD, (0.5, 0.6, 0.4), "slope of log FD, NFE 50", BETTER),
-        (FD, (1, 1, 1), "FD, NFE 50", EQUAL),
-        (FD, (np.nan, 1, 1), "FD, NFE 50", MISSING),
-        ("precision", (0.5, 0.6, 0.4), "precision", WORSE),
-        ("coverage", (1.5, 1.6, 1.4), "coverage", BETTER),
+        (FD, (1.5, 1.6, 1.4), "FD, NFE 50", GROWS, -1),
+        (FD, (0.5, 0.6, 0.4), "FD, NFE 1", SHRINKS, 1),
+        (FD, (1.5, 0.6, 1.0), "FD, NFE 50", INCONCLUSIVE, 0),
+        (FD, (1.02, 1.021, 1.019), "FD, NFE 50", STABLE, 0),  # the interval excludes 0, within 5 % of the mean
+        (FD, (0.5, 0.6, 0.4), f"{GROWTH} since base, NFE 50", SHRINKS, 1),
+        (FD, (0.5, 0.6, 0.4), f"{GROWTH} since round 1, NFE 50", SHRINKS, 1),
+        (FD, (1.02, 1.021, 1.019), f"{GROWTH} since base, NFE 50", STABLE, 0),  # log(1.02) / 2 a round
+        (FD, (1, 1, 1), "FD, NFE 50", EQUAL, 0),
+        (FD, (np.nan, 1, 1), "FD, NFE 50", MISSING, 0),
+        ("precision", (0.5, 0.6, 0.4), "precision", SHRINKS, -1),
+        ("coverage", (1.5, 1.6, 1.4), "coverage", GROWS, 1),
         # From 0.75: up to 0.98 is closer to 1, up to 1.5 is not, and down is not either.
-        ("variance_ratio", (1.3, 1.31, 1.29), "variance_ratio", BETTER),
-        ("variance_ratio", (2.0, 2.1, 1.9), "variance_ratio", WORSE),
-        ("variance_ratio", (0.5, 0.6, 0.4), "variance_ratio", WORSE),
-        ("inversion_evaluations", (2, 2, 2), "thousand evaluations a round", WORSE),
-        ("train_evaluations", (0.5, 0.5, 0.5), "thousand evaluations a round", BETTER),
+        ("variance_ratio", (1.3, 1.31, 1.29), "variance_ratio", GROWS, 1),
+        ("variance_ratio", (2.0, 2.1, 1.9), "variance_ratio", GROWS, -1),
+        ("variance_ratio", (0.5, 0.6, 0.4), "variance_ratio", SHRINKS, -1),
+        ("inversion_evaluations", (2, 2, 2), "thousand evaluations a round", GROWS, -1),
+        ("train_evaluations", (0.5, 0.5, 0.5), "thousand evaluations a round", SHRINKS, 1),
     ],
 )
-def test_what_is_better(repository, metric, factor, name, word):
+def test_the_words_and_what_is_better(repository, metric, factor, name, word, better):
     result = found(repository.table, scaled(repository.table, metric, factor))
-    assert result["rca", name].word == word
+    assert (result["rca", name].word, result["rca", name].better) == (word, better)
     assert {d.word for d in result.values() if d.method == "reflow"} == {EQUAL}
-    if word in (BETTER, WORSE):
-        back = found(scaled(repository.table, metric, factor), repository.table)
-        assert back["rca", name].word == {BETTER: WORSE, WORSE: BETTER}[word]
+    if better:
+        back = found(scaled(repository.table, metric, factor), repository.table)["rca", name]
+        assert (back.word, back.better) == ({GROWS: SHRINKS, SHRINKS: GROWS}[word], -better)
+
+
+def test_the_growth_is_written_with_its_verdict(repository):
+    difference = found(repository.table, scaled(repository.table, FD, (0.5, 0.6, 0.4)))[
+        "rca", f"{GROWTH} since base, NFE 50"
+    ]
+    assert difference.before.endswith(f"({GROWS})") and difference.after.endswith(f"({INCONCLUSIVE})")
+
+
+def test_one_common_round_has_growth_since_the_base_only(repository):
+    first = repository.table[repository.table["round"] < 2]
+    names = {name for _, name in found(first, repository.table) if GROWTH in name}
+    assert names == {f"{GROWTH} since base, NFE 50"}
 
 
 def test_the_cost_of_a_round_counts_a_training_pass_as_three(repository):
@@ -228,7 +238,7 @@ def test_other_seeds_and_a_single_seed(repository):
     assert "over seeds 0, 1, 2 and 0, 1: differences of means (Welch)" in page
     assert "The same numbers in" not in page
     one = table[table["seed"] == 0]
-    assert {d.word for d in found(one, scaled(one, FD, (3, 3, 3))).values()} == {EQUAL, UNCERTAIN}
+    assert {d.word for d in found(one, scaled(one, FD, (3, 3, 3))).values()} == {EQUAL, INCONCLUSIVE}
     assert "A single seed has none" in markdown(compare_tables(repository, one, scaled(one, FD, (3, 3, 3))))
 
 
@@ -295,5 +305,6 @@ def test_a_format_that_there_is_not_is_refused_first(repository, capsys):
 
 
 def test_html_marks_what_is_better_and_worse():
-    page = html([Table(["m", ""], [["a", BETTER], ["b", WORSE], ["better luck", UNCERTAIN]])])
+    rows = [["a", f"{SHRINKS} {BETTER}"], ["b", f"{GROWS} {WORSE}"], ["better luck", INCONCLUSIVE], ["", ""]]
+    page = html([Table(["m", ""], rows)])
     assert page.count('class="better"') == page.count('class="worse"') == 1

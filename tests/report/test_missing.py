@@ -125,10 +125,12 @@ def test_the_report_lists_what_is_missing_and_why(evaluations, lost):
         ]
         table = rows(section(page, "All metrics at NFE 50\n"))
         assert table["rca, k = 2"].count("missing") == 2 and table["reflow, k = 2"].count("missing") == 0
-        assert "coverage undecided (missing)" in page
+        assert "coverage inconclusive (missing)" in page
     if lost is lose_frechet:
-        assert "- **rca** is **undecided**: FD by round is missing." in page
-        assert "(paired difference after round 2: missing)" in page
+        assert "- **rca**: the growth of FD is **inconclusive**, missing a round since the base." in page
+        assert "After round 2, the paired difference to reflow is missing." in page
+        full = rows(section(page, "Full steps"))["rca"]
+        assert full == ["10.0 ± 0.0", "11.0 ± 0.0", *["missing"] * 3, "inconclusive", "missing", "0.0 ± 0.0", "missing"]
         assert rows(section(page, "Frechet distance by round"))["rca"] == ["10.0 ± 0.0", "11.0 ± 0.0", "missing"]
 
 
@@ -162,7 +164,7 @@ def test_the_tables_of_the_stage_hold_empty_cells(evaluations, run):
         ("", "", "it broke")
     }
     with (out / "aspects.csv").open(newline="") as file:
-        assert {row["verdict"] for row in csv.DictReader(file)} == {"kept", "lost"}
+        assert {row["verdict"] for row in csv.DictReader(file)} == {"stable", "shrinks"}
     with (out / "paired.csv").open(newline="") as file:
         assert {row["seed"] for row in csv.DictReader(file) if row["difference"] == ""} == {"1"}
     assert json.loads((out / "summary.json").read_text())["rca"][FD] == {"mean": None, "half_width": None}

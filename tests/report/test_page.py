@@ -15,9 +15,9 @@ from tests.results.cells import FD, SEEDS, edit, grid, results_of, write_cells
 @pytest.mark.parametrize(
     ("at_the_end", "sentence"),
     [
-        (lambda seed: -5 + 0.1 * seed, "It ends with lower FD than reflow"),
-        (lambda seed: 5 + 0.1 * seed, "It does **not** help here: it ends with higher FD than reflow"),
-        (lambda seed: seed - 1, "It does **not** certainly differ from reflow"),
+        (lambda seed: -5 + 0.1 * seed, "After round 2, FD is lower than that of reflow"),
+        (lambda seed: 5 + 0.1 * seed, "After round 2, FD is higher than that of reflow"),
+        (lambda seed: seed - 1, "After round 2, FD does not differ significantly from that of reflow"),
     ],
 )
 def test_the_report_says_what_the_intervals_say(tmp_path, at_the_end, sentence):
@@ -27,7 +27,7 @@ def test_the_report_says_what_the_intervals_say(tmp_path, at_the_end, sentence):
     )
     text = page_of(tmp_path)
     difference = interval([at_the_end(seed) for seed in SEEDS])
-    assert f"{sentence}" in text and f"(paired difference after round 2: {difference})" in text
+    assert f"{sentence} (paired difference {difference})." in text
     floors = "Real against real: 2 (50 training images drawn with replacement, against all)."
     assert floors in text and "Held-out images lie at a median distance of 2 from" in text
     assert "| rca | 10 | 1 | 3 | 1.5 |" in text and "| reflow | 10 | 1 | 3 | 0 |" in text
@@ -40,36 +40,41 @@ def test_the_report_says_what_the_intervals_say(tmp_path, at_the_end, sentence):
 @pytest.mark.parametrize(
     ("factor", "sentence"),
     [
-        (1.5, "- **reflow** **collapses**: FD x 1.5 (1.5 to 1.5) a round."),
-        (1.0, "- **reflow** **holds**: FD x 1 (1 to 1) a round."),
-        (0.5, "- **reflow** **improves**: FD x 0.5 (0.5 to 0.5) a round."),
+        (1.5, "- **reflow**: FD **grows**, x 1.5 (1.5 to 1.5) a round since the base."),
+        (1.0, "- **reflow**: FD is **stable**, x 1 (1 to 1) a round since the base."),
+        (0.5, "- **reflow**: FD **shrinks**, x 0.5 (0.5 to 0.5) a round since the base."),
     ],
 )
 def test_verdicts_are_in_words_with_what_they_follow_from(tmp_path, factor, sentence):
     """By the highest NFE; the lowest one is stated beside it."""
     write_cells(tmp_path, lambda method, seed, k, nfe: 16 * (factor**k if nfe == 50 else 0.25**k))
     text = page_of(tmp_path).split("![")[0]
-    assert sentence in text and "95 % interval over 3 seeds" in text
-    assert "Quality kept (+0 ± 0 %), diversity lost (-25 ± 0 %), coverage kept (+0 ± 0 %)." in text
+    assert sentence in text and text.count("the 95 % interval excludes 0") == 1 and "over 3 seeds" in text
+    assert "Quality stable (+0 ± 0 %), diversity shrinks (-25 ± 0 %), coverage stable (+0 ± 0 %)." in text
     assert "FD at NFE 1 goes from 16.0 ± 0.0 to 1.0 ± 0.0." in text
 
 
-def test_seeds_that_disagree_are_undecided_in_words(tmp_path):
+def test_seeds_that_disagree_are_inconclusive_in_words(tmp_path):
     factors = (1.5, 0.7, 1.0)
     write_cells(tmp_path, lambda method, seed, k, nfe: 10 * factors[seed] ** k)
     low, high = (math.exp(bound) for bound in interval([math.log(f) for f in factors]).bounds)
-    assert f"- **reflow** is **undecided**: FD x 1.02 ({low:.3g} to {high:.3g}) a round." in page_of(tmp_path)
+    shown = f"the growth of FD is **inconclusive**, x 1.02 ({low:.3g} to {high:.3g}) a round"
+    assert f"- **reflow**: {shown}" in page_of(tmp_path)
 
 
 def test_a_single_seed_claims_nothing(tmp_path):
     write_cells(tmp_path)
     text = page_of(tmp_path, grid(seeds=[0]))
     verdicts = text.split("Conditions")[0]
-    assert "±" not in verdicts and "One seed has no interval, so nothing is certain." in verdicts
-    assert verdicts.count("is **undecided**") == 2 and "diversity undecided (-25 %)" in verdicts
-    assert not any(word in verdicts.split("\n", 4)[4] for word in ("lost", "gained", "kept", "lower", "higher"))
+    assert "±" not in verdicts and "One seed has no interval, so every verdict is inconclusive." in verdicts
+    assert verdicts.count("is **inconclusive**") == 2 and "diversity inconclusive (-25 %)" in verdicts
+    words = section(text, "Each method in words")
+    assert not any(
+        word in words.split("![")[0] for word in ("stable", "grows", "shrinks", "lower", "higher", "significant")
+    )
+    assert "After round 2, the paired difference to reflow is 0." in words
     assert "1 seed;" in text
-    assert rows(section(text, "How sure differences"))["rca - reflow"][:2] == ["50", "0"]
+    assert rows(section(text, "Paired differences in FD"))["rca - reflow"][:2] == ["0", ""]
 
 
 @pytest.mark.parametrize(
@@ -108,44 +113,46 @@ def test_the_table_of_aspects_is_of_many_steps_and_of_few(tmp_path):
 
     for seed in SEEDS:
         edit(tmp_path, "rca", seed, 2, worse)
-    text = section(page_of(tmp_path), "What was lost")
+    text = section(page_of(tmp_path), "Quality, diversity and coverage since")
     found, words = (rows(part) for part in text.split("Of every model"))
     assert found["rca"] == [
-        "kept (+0 ± 0 %)", "lost (-25 ± 0 %)", "kept (+0 ± 0 %)",
-        "lost (-50 ± 0 %)", "lost (-25 ± 0 %)", "kept (+0 ± 0 %)"]  # fmt: skip
-    assert found["reflow"][3] == "kept (+0 ± 0 %)"
-    assert words == {"reflow": ["kept, lost, kept"] * 2, "rca": ["kept, lost, kept"] * 2}, "in many steps, by round"
+        "stable (+0 ± 0 %)", "shrinks (-25 ± 0 %)", "stable (+0 ± 0 %)",
+        "shrinks (-50 ± 0 %)", "shrinks (-25 ± 0 %)", "stable (+0 ± 0 %)"]  # fmt: skip
+    assert found["reflow"][3] == "stable (+0 ± 0 %)"
+    assert words == {"reflow": ["stable, shrinks, stable"] * 2, "rca": ["stable, shrinks, stable"] * 2}, (
+        "in many steps, by round"
+    )
 
 
-def differences_of(table, folder):
-    lines = paired_table(table, results_of(folder)).splitlines()[2:]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-
-
-def test_the_table_of_differences_has_both_errors(tmp_path):
+def test_the_tables_of_differences_have_both_errors(tmp_path):
     """Over seeds (Student t) and within each seed (jackknife): errors 2, 2/3 and 0 for differences of 3, 1 and -1."""
-    write_cells(tmp_path, lambda method, seed, k, nfe: (3 - 2 * seed) * (method == "rca" and nfe == 50) + 20.0)
+
+    def fd(method, seed, k, nfe):
+        return (3 - 2 * seed) * (method == "rca" and nfe == 50 and k == 2) + 20.0
+
+    write_cells(tmp_path, fd)
     for seed, last in ((0, 4.0), (1, 2.0), (2, 1.0)):
         groups = [1.0, 1.0, 1.0 + last]
         edit(tmp_path, "rca", seed, 2, lambda cell, g=groups: cell["left_out"]["classifier"].update(euler_50=g))
     table = paired_of(tmp_path)
     errors = [2.0, 2 / 3, 0.0]  # left out, the differences are 0, 0, and 3, 1, 0
-    assert table[table["nfe"] == 50]["error"].tolist() == pytest.approx(errors)
+    assert table[(table["nfe"] == 50) & (table["round"] == 2)]["error"].tolist() == pytest.approx(errors)
     p = stats.ttest_rel([23, 21, 19], [20, 20, 20]).pvalue
     root = (sum(e * e for e in errors) / 3) ** 0.5
-    found = differences_of(table, tmp_path)
-    assert found == [
-        ["rca - reflow", "1", "0.0 ± 0.0", "", "0", "0 of 3"],
-        ["rca - reflow", "50", str(interval([3, 1, -1])), f"{p:.2g}", f"{root:.2g}", "1 of 3"],
-    ]
+    same = ["0.0 ± 0.0", "", "0", "0 of 3"]
+    assert rows(paired_table(table, 1)) == {"rca - reflow": [*same, *same]}
+    changed = [str(interval([3, 1, -1])), f"{p:.2g}", f"{root:.2g}", "1 of 3"]
+    assert rows(paired_table(table, 50)) == {"rca - reflow": [*same, *changed]}, "after round 1 and after round 2"
     table.loc[table["nfe"] == 1, "error"] = math.nan
-    assert differences_of(table, tmp_path)[0] == ["rca - reflow", "1", "0.0 ± 0.0", "", "missing", "missing"]
+    assert rows(paired_table(table, 1))["rca - reflow"][:4] == ["0.0 ± 0.0", "", "missing", "missing"]
+    last = table[table["round"] == 2]
+    assert rows(paired_table(last, 50)) == {"rca - reflow": changed}, "a table of an older version has one round"
 
 
 def test_a_grid_without_references_has_an_empty_table_of_differences(evaluations):
     one = grid(methods=["rca"])
     text = page_of(evaluations, one)
-    assert rows(section(text, "How sure differences")) == {} and "paired difference" not in text.split("![")[0]
+    assert "rca - " not in section(text, "Paired differences in FD") and "paired difference" not in text.split("![")[0]
 
 
 def test_the_report_states_the_settings_of_its_methods_only(evaluations):

@@ -13,6 +13,7 @@ from PIL import Image
 
 from reflowbench.core.artifacts import write_tensors
 from reflowbench.core.evaluations import BASE, SAMPLES_FILE, cell_folder
+from reflowbench.report import headline
 from reflowbench.report.page import charts, page
 from reflowbench.report.page.markup import element, prose, script_code, script_json
 from reflowbench.report.page.numbers import Numbers
@@ -21,7 +22,7 @@ from reflowbench.results.table import read_table
 from tests.conftest import ROOT
 from tests.report.made import spectra_of
 from tests.report.pages import Tags, column, data_of, interactive, without_scripts
-from tests.results.cells import FD, METHODS, SEEDS, lose, results_of, write_cells
+from tests.results.cells import FD, GRID, METHODS, SEEDS, lose, results_of, write_cells
 
 HOSTILE = "</script><script>alert(1)</script><!--\"'&<b>"
 
@@ -134,16 +135,32 @@ def test_every_chart_has_a_place_words_and_numbers(evaluations, html):
 
 
 def test_the_answer_is_that_of_the_verdicts(tmp_path):
-    """Growth by 1.5 a round is collapse; none holds; at round 0 all are the base."""
+    """Growth by 1.5 a round for reflow, none for rca; round 0 of both is the base."""
     growth = {BASE: 1.0, "reflow": 1.5, "rca": 1.0}
     (tmp_path / "made").mkdir()
     write_cells(tmp_path / "made", lambda method, seed, k, nfe: (10 + 0.001 * seed) * growth[method] ** k)
     html = interactive(tmp_path / "made", tmp_path)
-    assert '<div class="collapsed"><dt>Collapsed</dt><dd><strong>reflow</strong></dd></div>' in html
-    assert '<div class="held"><dt>Held or improved</dt><dd><strong>rca</strong></dd></div>' in html
-    assert "<dt>Undecided</dt>" not in html
-    assert [text for text in re.findall(r'class="badge .*?">(.*?)<', html)] == ["collapses", "holds"]
-    assert "reflow 3 + 0, rca 3 + 1.5." in html, "evaluations for pairs per training evaluation"
+    assert '<div class="grows"><dt>FD grows</dt><dd><strong>reflow</strong></dd></div>' in html
+    assert '<div class="stable"><dt>FD is stable</dt><dd><strong>rca</strong></dd></div>' in html
+    assert "<dt>FD shrinks</dt>" not in html and "<dt>Inconclusive</dt>" not in html
+    assert [text for text in re.findall(r'class="badge .*?">(.*?)<', html)] == ["grows", "stable"]
+    results = results_of(tmp_path / "made")
+    for header, rows in (headline.full_steps(results), headline.one_step(results)):
+        assert "".join(f'<th scope="col">{name}</th>' for name in header) in html
+        assert all("".join(f"<td>{cell}</td>" for cell in row[1:]) in html for row in rows)
+
+
+def test_rounds_that_are_skipped_are_no_sheets_and_cost_what_the_next_one_does(tmp_path):
+    (tmp_path / "made").mkdir()
+    write_cells(tmp_path / "made", ks=(1, 2, 4))
+    skipping = GRID.model_copy(update={"ks": [1, 2, 4]})
+    html = interactive(tmp_path / "made", tmp_path, grid=skipping)
+    [slider] = [a for _, a in Tags(html).found if a.get("id") == "round"]
+    assert data_of(html)["rounds"] == [0, 1, 2, 4]
+    assert (slider["min"], slider["max"], slider["value"]) == ("0", "3", "3")
+    spent = {row["k"]: row["x"] for row in rows_of(data_of(html)["charts"]["fd_by_cost"]) if row["method"] == "reflow"}
+    assert spent == {0: 0, 1: 0.4, 2: 0.8, 4: 1.6}
+    assert "Every cell of the grid has a value for every metric." in html
 
 
 def test_vega_lite_accepts_every_chart(evaluations, html):

@@ -1,8 +1,8 @@
 """The report of a study: every chain in one table."""
 
 from reflowbench.report import study
-from tests.report.made import settings
-from tests.results.cells import results_of, write_cells
+from tests.report.made import rows, section, settings
+from tests.results.cells import GRID, results_of, write_cells
 
 
 def test_the_report_of_a_study_has_a_row_for_every_chain(tmp_path):
@@ -14,6 +14,21 @@ def test_the_report_of_a_study_has_a_row_for_every_chain(tmp_path):
     assert found["reflow"] == ["15.0 ± 0.0", "15.0 ± 0.0", "1.5 ± 0.0", "1.5 ± 0.0", *shared, "0"]
     assert found["rca"] == ["17.0 ± 0.0", "15.0 ± 0.0", "1.7 ± 0.0", "1.5 ± 0.0", *shared, "1.5"]
     assert found["base (independent)"][:2] == ["10.0 ± 0.0", "10.0 ± 0.0"]
-    assert "\n| rca | 2.0 ± 0.0 | 0.0 ± 0.0 |\n" in text, "differences to reflow"
     assert "- **rca**: method rca, pairs.steps 3" in text
-    assert text.count("\n| base (independent) |") == 2 and text.count("\n| rca |") == 5
+    assert rows(section(text, "Full steps over the rounds"))["rca"][5:] == [
+        "grows",
+        "-40 ± 0 %",
+        "1.0 ± 0.0",
+        "2.0 ± 0.0",
+    ]
+    assert rows(section(text, "One step"))["rca"][-2:] == ["0.0 ± 0.0"] * 2
+    assert text.count("\n| base (independent) |") == 2 and "other references" not in text
+
+
+def test_the_references_of_a_study_are_those_in_its_grid(tmp_path):
+    methods = ["reflow", "keep_training", "rca"]
+    write_cells(tmp_path, lambda method, seed, k, nfe: 10.0 + k * (method == "rca"), methods=methods)
+    chains = GRID.model_copy(update={"methods": methods})
+    text = study.render(results_of(tmp_path, chains), settings({method: {} for method in methods}))
+    found = rows(section(text, "Differences in FD to other references"))
+    assert found["rca"] == ["2.0 ± 0.0"] * 2 and found["reflow"] == ["0.0 ± 0.0"] * 2

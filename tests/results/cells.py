@@ -79,7 +79,7 @@ def write_cell(folder, method, seed, k, fd, training):
     write_tensors(path / SAMPLES_FILE, {"euler_50": images}, {"shape": [1, 2, 2]})
 
 
-def write_cells(folder, fd=lambda method, seed, k, nfe: 10.0 + k, bases=(BASE,), methods=METHODS):
+def write_cells(folder, fd=lambda method, seed, k, nfe: 10.0 + k, bases=(BASE,), methods=METHODS, ks=(1, 2)):
     training = {"updates": 10, "train_evaluations": 100, "forward_evaluations": 300, "inversion_evaluations": 0}
     for seed in SEEDS:
         for base in bases:  # of a base model other updates, and no pairs
@@ -87,7 +87,7 @@ def write_cells(folder, fd=lambda method, seed, k, nfe: 10.0 + k, bases=(BASE,),
             write_cell(folder, base, seed, 0, fd, training | spent)
         for method in methods:
             spent = {"inversion_evaluations": 150 if method == "rca" else 0}
-            for k in (1, 2):
+            for k in ks:
                 write_cell(folder, method, seed, k, fd, training | spent)
 
 

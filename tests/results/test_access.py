@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from reflowbench.results.access import Results
@@ -17,24 +18,69 @@ def test_paired_differences(tmp_path):
     assert difference.mean == pytest.approx(-4) and difference.half_width == pytest.approx(0, abs=1e-9)
 
 
-def test_the_trend_is_the_slope_of_the_logarithm_seed_by_seed():
+def test_growth_is_the_change_of_the_logarithm_a_round_seed_by_seed():
     """FD = c e^(g k), with a growth of its own for each seed: exact whatever c."""
     growth = {0: 0.1, 1: 0.25, 2: -0.05}
     results = Results(table_of(lambda method, seed, k, nfe: (3 + seed) * math.exp(growth[seed] * k)))
-    trend, expected = results.trend("reflow", FD, 50), interval(list(growth.values()))
-    assert trend.bounds == pytest.approx(expected.bounds) and trend.mean == pytest.approx(0.1)
+    for since in (0, 1):
+        found, expected = results.growth("reflow", FD, 50, since), interval(list(growth.values()))
+        assert found.bounds == pytest.approx(expected.bounds) and found.mean == pytest.approx(0.1)
 
 
-def test_a_trend_counts_the_distance_between_the_rounds():
-    """Rounds that the grid does not evaluate are steps all the same."""
-    results = Results(table_of(lambda method, seed, k, nfe: math.exp(0.2 * k), rounds=(0, 1, 4)))
-    assert results.trend("reflow", FD, 50).mean == pytest.approx(0.2)
+def test_growth_is_of_both_ends_only_and_a_good_first_round_hides_none_of_it():
+    """From 16 at the base to 1, then doubling up to 8 in round 4."""
+    results = Results(table_of(lambda method, seed, k, nfe: (16, 1, 2, 4, 8)[k]))
+    assert results.growth("reflow", FD, 50).mean == pytest.approx(-math.log(2) / 4)
+    assert results.growth("reflow", FD, 50, since=1).mean == pytest.approx(math.log(2))
+
+
+@pytest.mark.parametrize(("rounds", "first"), [((0, 1, 2, 4), 1), ((0, 2, 5), 2)])
+def test_growth_counts_rounds_that_were_not_evaluated(rounds, first):
+    results = Results(table_of(lambda method, seed, k, nfe: math.exp(0.2 * k), rounds=rounds))
+    assert (results.first, results.last) == (first, rounds[-1]) and results.starts == [0, first]
+    assert [results.growth("reflow", FD, 50, start).mean for start in results.starts] == pytest.approx([0.2, 0.2])
+
+
+def test_of_a_single_round_there_is_growth_since_the_base_only():
+    results = Results(table_of(lambda method, seed, k, nfe: 2.0**k, rounds=(0, 1)))
+    assert (results.ends, results.starts) == ([1], [0])
+    assert results.growth("reflow", FD, 50).mean == pytest.approx(math.log(2))
+    assert str(results.growth("reflow", FD, 50, since=1)) == "missing"
 
 
 @pytest.mark.parametrize("bad", [None, math.nan, 0.0])
-def test_a_trend_without_all_logarithms_is_missing(bad):
-    results = Results(table_of(lambda method, seed, k, nfe: bad if (seed, k) == (1, 3) else 10.0))
-    assert str(results.trend("reflow", FD, 50)) == "missing"
+@pytest.mark.parametrize("k", [0, 4])
+def test_growth_without_both_logarithms_is_missing(bad, k):
+    results = Results(table_of(lambda method, seed, round_, nfe: bad if (seed, round_) == (1, k) else 10.0))
+    assert str(results.growth("reflow", FD, 50)) == "missing"
+    assert (str(results.growth("reflow", FD, 50, since=1)) == "missing") == (k == 4)
+
+
+def test_the_share_prevented_is_paired_by_seed():
+    """Bases 10, 20, 30; Reflow ends 100, 200, 300 higher; rca prevents 0.25, 0.5 and -0.1 of that."""
+    share = (0.25, 0.5, -0.1)
+
+    def fd(method, seed, k, nfe):
+        base, grown = 10.0 * (seed + 1), 100.0 * (seed + 1)
+        return base if k == 0 else base + grown * (1 if method == "reflow" else 1 - share[seed])
+
+    results = Results(table_of(fd, methods=("reflow", "rca")))
+    found, expected = results.share_prevented("rca", FD, 50), interval(list(share))
+    assert (found.mean, found.half_width) == pytest.approx((expected.mean, expected.half_width))
+    assert results.share_prevented("reflow", FD, 50).bounds == (0, 0)
+
+
+@pytest.mark.parametrize("last", [10.0, 9.0])
+def test_no_share_is_defined_if_reflow_does_not_exceed_its_base_in_a_seed(last):
+    """Equal to the base would divide by zero; below it, a share would have the wrong sign."""
+    table = table_of(lambda m, seed, k, nfe: last if (m, seed) == ("reflow", 1) and k else 10.0 + k, ("reflow", "rca"))
+    assert math.isnan(Results(table).share_prevented("rca", FD, 50).mean)
+
+
+def test_differences_are_of_the_round_that_is_asked_for():
+    table = table_of(lambda m, seed, k, nfe: k * (2.0 if m == "rca" else 1.0), ("reflow", "rca"), rounds=(0, 1, 4))
+    results = Results(table)
+    assert [results.against("rca", "reflow", FD, 50, k).mean for k in (None, 1, 4)] == [4, 1, 4]
 
 
 def test_values_relative_to_the_base_are_paired_by_seed(tmp_path):
@@ -72,6 +118,17 @@ def test_the_headline_is_the_first_feature_space(evaluations):
     assert results.conditions(FD) == ("classifier", 50)
     assert results.per_seed("rca", 2, FD, 50) == [12.0] * 3 and results.floor(FD) == 2.0
     assert (results.table["features"] == "pixels").sum() > 100
+
+
+def test_names_that_begin_or_end_like_the_distance_or_its_floor_stay_apart():
+    """Further floors and references, beside the distance itself."""
+    values = {FD: 10.0, f"{FD}_floor": 1.0, f"{FD}_floor_heldout": 2.0, f"{FD}_floor_decoder": 3.0,
+              f"{FD}_heldout": 4.0, f"{FD}_heldout_floor": 5.0}  # fmt: skip
+    results = Results(pd.concat([table_of(lambda *cell, v=value: v, metric=name) for name, value in values.items()]))
+    assert results.per_seed("reflow", 4, FD, 50) == [10.0] * 3 and results.nfes == [1, 50]
+    assert (results.floor(FD), results.floor(f"{FD}_heldout"), results.mean(f"{FD}_floor_heldout")) == (1, 5, 2)
+    assert math.isnan(results.floor("recall")) and math.isnan(results.mean(f"{FD}_floor_other"))
+    assert results.measured(f"{FD}_heldout") and not results.measured(f"{FD}_reconstructions")
 
 
 def test_what_the_solvers_are(evaluations):

@@ -17,8 +17,10 @@ def put(folder, method, seed, groups, k=2, name="euler_50"):
     edit(folder, method, seed, k, lambda cell: cell["left_out"]["classifier"].update({name: groups}))
 
 
-def rows_of(folder, grid_=GRID):
-    return paired(results_of(folder, grid_), grid_, folder, {})
+def rows_of(folder, grid_=GRID, k=2):
+    """Rows of one round."""
+    table = paired(results_of(folder, grid_), grid_, folder, {})
+    return table[table["round"] == k]
 
 
 def errors(table, nfe=50):
@@ -26,16 +28,16 @@ def errors(table, nfe=50):
 
 
 def test_a_row_for_every_pair_seed_and_nfe(tmp_path):
-    """Differences are those of the values at the last round, in the order of the seeds, however the grid has them."""
+    """Differences are those of the values after round 1 and 2, in the order of the seeds, whatever the grid's order."""
     write_cells(tmp_path, lambda method, seed, k, nfe: k * (nfe + seed) if method == "rca" else 1.0 * k)
-    for seeds in ([0, 1, 2], [2, 0, 1]):
-        table = rows_of(tmp_path, grid(seeds=seeds))
+    for seeds, k in (([0, 1, 2], 2), ([2, 0, 1], 2), ([0, 1, 2], 1)):
+        table = rows_of(tmp_path, grid(seeds=seeds), k)
         assert list(table.columns) == COLUMNS
         assert set(table["method"]) == {"rca"} and set(table["reference"]) == {"reflow"}
-        assert (table["round"] == 2).all() and set(table["solver"]) == {"euler"}
+        assert set(table["solver"]) == {"euler"}
         assert set(table["features"]) == {"classifier"}
         assert table.set_index(["nfe", "seed"])["difference"].to_dict() == {
-            (nfe, seed): 2 * (nfe + seed - 1) for nfe in (1, 50) for seed in SEEDS
+            (nfe, seed): k * (nfe + seed - 1) for nfe in (1, 50) for seed in SEEDS
         }
 
 
@@ -47,6 +49,18 @@ def test_references_are_those_of_the_grid(tmp_path):
     without = rows_of(tmp_path, grid(methods=["rca", "ocar"]))
     assert list(without.columns) == COLUMNS and len(without) == 0
     assert to_csv(without) == ",".join(COLUMNS) + "\n"
+
+
+def test_rounds_that_are_skipped_and_every_reference(tmp_path):
+    """Of rounds 1, 2 and 4 the first and the last; two references are compared once."""
+    methods = ["reflow", "continued", "ot", "rca"]
+    write_cells(tmp_path, lambda method, seed, k, nfe: k and k * methods.index(method), methods=methods, ks=(1, 2, 4))
+    skipping = GRID.model_copy(update={"methods": methods, "ks": [1, 2, 4]})
+    table = paired(results_of(tmp_path, skipping), skipping, tmp_path, {})
+    found = table[(table["nfe"] == 50) & (table["seed"] == 0)]
+    assert found.set_index(["method", "reference", "round"])["difference"].to_dict() == {
+        (methods[i], methods[j], k): k * (i - j) for i, j in ((1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2))
+        for k in (1, 4)}  # fmt: skip
 
 
 def test_the_error_is_the_jackknife_of_the_difference(evaluations):

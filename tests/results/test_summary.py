@@ -28,22 +28,25 @@ def test_the_summary_and_the_curves(evaluations):
         "round": [0, 1, 2], "reflow": [10, 11, 12], "rca": [10, 11, 12]}  # fmt: skip
 
 
-def test_the_summary_has_the_trend_and_the_verdict(tmp_path):
-    """FD grows by half a round, in few steps it falls; rca holds in many."""
+def test_the_summary_answers_both_questions(tmp_path):
+    """In many steps reflow grows by half a round, and rca stays; in one step both fall, rca less."""
 
     def fd(method, seed, k, nfe):
-        return 16 * (0.5**k if nfe == 1 else 1.5**k if method == "reflow" else 1.0)
+        return 16 * ((0.5 if method == "reflow" else 0.75) ** k if nfe == 1 else 1.5**k if method == "reflow" else 1.0)
 
     write_cells(tmp_path, fd)
     summary = summarize(results_of(tmp_path), "test")
-    growth = summary["reflow"]["frechet_distance_log_growth_per_round"]
-    assert growth["mean"] == pytest.approx(math.log(1.5), rel=1e-5) and growth["half_width"] == pytest.approx(
-        0, abs=1e-9
-    )
-    assert (summary["reflow"]["verdict"], summary["rca"]["verdict"]) == ("collapses", "holds")
-    assert summary["reflow"]["frechet_distance_nfe1"]["mean"] == 4.0
-    assert summary["base"][FD]["mean"] == summary["base"]["frechet_distance_nfe1"]["mean"] == 16.0
-    assert summary["rca"]["frechet_distance_minus_reflow"]["mean"] == -20.0
+    reflow, rca = summary["reflow"], summary["rca"]
+    for since in ("base", "round1"):
+        assert reflow[f"log_growth_since_{since}"]["mean"] == pytest.approx(math.log(1.5), rel=1e-5)
+        assert rca[f"log_growth_since_{since}"] == {"mean": 0.0, "half_width": 0.0}
+    assert (reflow["verdict"], rca["verdict"]) == ("grows", "stable")
+    assert summary["base"][FD]["mean"] == summary["base"][f"{FD}_nfe1"]["mean"] == 16.0
+    assert [reflow[f"{FD}_nfe1{after}"]["mean"] for after in ("_round1", "")] == [8.0, 4.0]
+    assert rca["share_prevented"]["mean"] == 1.0 and "share_prevented" not in reflow
+    differences = {name: value["mean"] for name, value in rca.items() if name.endswith("_minus_reflow")}
+    assert differences == {f"{FD}_minus_reflow": -20.0, f"{FD}_round1_minus_reflow": -8.0,
+                           f"{FD}_nfe1_minus_reflow": 5.0, f"{FD}_nfe1_round1_minus_reflow": 4.0}  # fmt: skip
 
 
 def test_missing_values_are_null_in_the_summary_and_empty_in_the_curves(evaluations, tmp_path):
@@ -55,9 +58,10 @@ def test_missing_values_are_null_in_the_summary_and_empty_in_the_curves(evaluati
     results = results_of(evaluations)
     summary = summarize(results, "test")
     nothing = {"mean": None, "half_width": None}
-    names = (FD, f"{FD}_nfe1", f"{FD}_log_growth_per_round", f"{FD}_minus_reflow")
+    names = (FD, f"{FD}_nfe1", "log_growth_since_base", "log_growth_since_round1", "share_prevented",
+             f"{FD}_minus_reflow", f"{FD}_nfe1_minus_reflow")  # fmt: skip
     assert all(summary["rca"][name] == nothing for name in names)
-    assert summary["rca"]["verdict"] == "undecided" and summary["rca"]["variance_ratio"]["mean"] == 0.75
+    assert summary["rca"]["verdict"] == "inconclusive" and summary["rca"]["variance_ratio"]["mean"] == 0.75
     assert summary["base"]["variance_ratio"] == nothing and summary["floor"] == {FD: None}
     assert summary["reflow"][FD]["mean"] == 12.0
     write_json(tmp_path / "summary.json", summary, seal=False)  # refuses NaN
@@ -68,4 +72,4 @@ def test_missing_values_are_null_in_the_summary_and_empty_in_the_curves(evaluati
 def test_a_single_seed_has_no_interval(evaluations):
     summary = summarize(results_of(evaluations, grid(seeds=[1])), "test")
     assert summary["reflow"][FD] == {"mean": 12.0, "half_width": None}
-    assert summary["reflow"]["verdict"] == "undecided" and summary["conditions"]["seeds"] == 1
+    assert summary["reflow"]["verdict"] == "inconclusive" and summary["conditions"]["seeds"] == 1

@@ -1,4 +1,4 @@
-"""The few metrics that answer the question, method by method: how much they moved, and how sure that is."""
+"""The headline metrics of two revisions, method by method: their changes and 95 % intervals."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pandas as pd
 
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.results.access import Results
-from reflowbench.results.statistics import CONFIDENCE, Interval, interval, paired_test, theil_sen
-from reflowbench.results.verdicts import ASPECTS, verdict
+from reflowbench.results.statistics import CONFIDENCE, Interval, interval, paired_test
+from reflowbench.results.verdicts import ASPECTS, GROWS, GROWTH_MARGIN, MARGIN, SHRINKS, word
 
 FD = "frechet_distance"
-BETTER, WORSE, UNCERTAIN, EQUAL = "better", "worse", "no certain difference", "same numbers"
+EQUAL = "same numbers"
 MISSING = "a value is missing"
 TRAINING_PASS = 3
 """Cost of a forward and a backward pass, in forward passes."""
@@ -33,13 +33,15 @@ class Headline:
         values: One value per seed of a method.
         loss: What of a value should be small: itself, its negative, or its distance from 1.
         metric: Its name in the table, whose conditions must be the same in both; empty for the cost, which is
-            counted, not measured, so that any difference is certain.
+            counted, so that it has no uncertainty.
+        growth: Whether values are growths of a logarithm a round, which have a margin and a verdict of their own.
     """
 
     name: str
     values: Callable[[Results, str], list[float]]
     loss: Callable[[float], float]
     metric: str = ""
+    growth: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ class Difference:
         after: Of the second one.
         change: After minus before, with its interval; NaN where there is none.
         p: That the change is zero, by a t-test; None where there is no test.
-        word: BETTER, WORSE, UNCERTAIN, EQUAL, MISSING, or why the two are not comparable.
+        word: The word for the change by `verdicts.word`, EQUAL, MISSING, or why the two are not comparable.
+        better: 1 if the change is for the better, -1 if for the worse, 0 if neither is significant.
     """
 
     method: str
@@ -63,6 +66,7 @@ class Difference:
     change: Interval
     p: float | None
     word: str
+    better: int = 0
 
 
 class Looked(Results):
@@ -85,7 +89,7 @@ class Looked(Results):
 
 
 def comparable(before: pd.DataFrame, after: pd.DataFrame) -> tuple[Results, Results]:
-    """Headline metrics of both tables, on the rounds and NFE that both have: a slope over more rounds is another one.
+    """Headline metrics of both tables, on the rounds and NFE that both have: growth over other rounds differs.
 
     Args:
         before: A tidy table.
@@ -115,15 +119,20 @@ def comparable(before: pd.DataFrame, after: pd.DataFrame) -> tuple[Results, Resu
 
 def headlines(results: Results) -> list[Headline]:
     """The metrics that are compared, at the last round, the highest NFE and the lowest one."""
-    k, few, many = results.rounds[-1], results.nfes[0], results.nfes[-1]
+    k, few, many = results.last, results.nfes[0], results.nfes[-1]
 
     def at(metric: str, nfe: int) -> Callable[[Results, str], list[float]]:
         return lambda r, method: r.per_seed(method, k, metric, nfe)
 
+    def growth(start: int) -> Headline:
+        since = f"round {start}" if start else "base"
+        name = f"log growth of FD a round since {since}, NFE {many}"
+        return Headline(name, lambda r, method: r.growths(method, FD, many, start), _low, FD, growth=True)
+
     return [
         Headline(f"FD, NFE {many}", at(FD, many), _low, FD),
         Headline(f"FD, NFE {few}", at(FD, few), _low, FD),
-        Headline(f"slope of log FD, NFE {many}", _slopes, _low, FD),
+        *map(growth, results.starts),
         *(Headline(metric, at(metric, many), _high, metric) for metric in (ASPECTS["quality"], ASPECTS["coverage"])),
         Headline(ASPECTS["diversity"], at(ASPECTS["diversity"], many), _from_one, ASPECTS["diversity"]),
         Headline("thousand evaluations a round", _costs, _low),
@@ -153,20 +162,22 @@ def _difference(headline: Headline, method: str, before: Results, after: Results
         return Difference(method, headline.name, "", "", Interval(math.nan, None, 0), None, unlike)
     old, new = headline.values(before, method), headline.values(after, method)
     first, second = number(interval(old)), number(interval(new))
-    if headline.values is _slopes and old != new:
-        first += f" ({verdict(before, method, before.nfes[-1]).word})"
-        second += f" ({verdict(after, method, after.nfes[-1]).word})"
+    if headline.growth and old != new:
+        first += f" ({word(interval(old), GROWTH_MARGIN)})"
+        second += f" ({word(interval(new), GROWTH_MARGIN)})"
     paired = before.seeds == after.seeds
     change, p = change_over_seeds(old, new, paired)
-    loss, _ = change_over_seeds(list(map(headline.loss, old)), list(map(headline.loss, new)), paired)
     if math.isnan(change.mean):
-        word = MISSING
-    elif (paired and old == new) or (not headline.metric and change.mean == 0):
-        word = EQUAL
-    else:
-        sign = loss.sign if headline.metric else (loss.mean > 0) - (loss.mean < 0)
-        word = {1: WORSE, 0: UNCERTAIN, -1: BETTER}[sign]
-    return Difference(method, headline.name, first, second, change, p, word)
+        return Difference(method, headline.name, first, second, change, p, MISSING)
+    if (paired and old == new) or (not headline.metric and change.mean == 0):
+        return Difference(method, headline.name, first, second, change, p, EQUAL)
+    judged = change if headline.metric else Interval(change.mean, 0.0, change.n)
+    found = word(judged, GROWTH_MARGIN if headline.growth else MARGIN * abs(interval(old).mean))
+    better = 0
+    if found in (GROWS, SHRINKS):
+        loss, _ = change_over_seeds(list(map(headline.loss, old)), list(map(headline.loss, new)), paired)
+        better = -loss.sign if headline.metric else (loss.mean < 0) - (loss.mean > 0)
+    return Difference(method, headline.name, first, second, change, p, found, better)
 
 
 def change_over_seeds(old: Sequence[float], new: Sequence[float], paired: bool) -> tuple[Interval, float | None]:
@@ -209,12 +220,6 @@ def _unlike(metric: str, before: Results, after: Results) -> str:
     if old != new:
         return f"not comparable: features {old}, {new}"
     return f"not comparable: {n_old}, {n_new} samples" if n_old != n_new else ""
-
-
-def _slopes(results: Results, method: str) -> list[float]:
-    curves = [results.per_seed(method, k, FD, results.nfes[-1]) for k in results.rounds]
-    logarithms = [[math.log(v) if v > 0 else math.nan for v in curve] for curve in zip(*curves, strict=True)]
-    return [theil_sen(results.rounds, curve) for curve in logarithms]
 
 
 def _costs(results: Results, method: str) -> list[float]:

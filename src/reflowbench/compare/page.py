@@ -1,4 +1,4 @@
-"""What is said of two revisions: headings, sentences and tables, whatever they are written as."""
+"""The comparison of two revisions as headings, sentences and tables, independent of the output format."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ from dataclasses import dataclass
 
 from reflowbench.compare.cells import CHANGED, GONE, NEW, SAME, CellChanges, changed_cells
 from reflowbench.compare.headline import (
-    BETTER,
     EQUAL,
     FD,
     TRAINING_PASS,
-    UNCERTAIN,
-    WORSE,
     Difference,
     comparable,
     differences,
@@ -21,9 +18,12 @@ from reflowbench.compare.parameters import ParameterChange, changed_parameters
 from reflowbench.compare.revisions import Snapshot
 from reflowbench.results.access import Results
 from reflowbench.results.statistics import CONFIDENCE
+from reflowbench.results.verdicts import GROWS, INCONCLUSIVE, MARGIN, SHRINKS, STABLE
 
+BETTER, WORSE = "(better)", "(worse)"
+"""How the last cell of a row ends where a change is for the better or the worse."""
 _LISTED = 12
-"""So many names of measurements are listed; of others, how many."""
+"""Names of measurements that are listed; of the others, the number is given."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _cells(changes: CellChanges) -> list[Block]:
 
 
 def _headlines(before: Results, after: Results, found: list[Difference]) -> list[Block]:
-    blocks: list[Block] = [Heading(f"Headline metrics after round {before.rounds[-1]}")]
+    blocks: list[Block] = [Heading(f"Headline metrics after round {before.last}")]
     moved = sorted((d for d in found if d.word != EQUAL), key=lambda d: before.methods.index(d.method))
     header = ["method", "metric", "before", "after", "difference", "p", ""]
     if moved:
@@ -131,12 +131,12 @@ def _headlines(before: Results, after: Results, found: list[Difference]) -> list
         if names:
             blocks.append(Text(f"{what}: {', '.join(names)}."))
     blocks += map(Text, _conditions(before, after))
-    tested = sum(d.word in (BETTER, WORSE, UNCERTAIN) for d in moved)
+    tested = sum(d.word in (STABLE, GROWS, SHRINKS, INCONCLUSIVE) for d in moved)
     if tested > 1:
         blocks.append(
             Text(
-                f"{tested} differences are judged one by one: about {tested * (1 - CONFIDENCE):.1g} of them would be "
-                "called certain if nothing had changed but chance."
+                f"{tested} differences are tested one by one. By chance alone, about {tested * (1 - CONFIDENCE):.1g} "
+                "of their intervals would exclude 0."
             )
         )
     return blocks
@@ -145,24 +145,28 @@ def _headlines(before: Results, after: Results, found: list[Difference]) -> list
 def _row(d: Difference) -> list[str]:
     change = "" if d.change.mean != d.change.mean else number(d.change)
     p = "" if d.p is None else f"{d.p:.1g}"
-    return [d.method, d.metric, d.before, d.after, change, p, d.word]
+    word = " ".join(filter(None, [d.word, {1: BETTER, -1: WORSE}.get(d.better)]))
+    return [d.method, d.metric, d.before, d.after, change, p, word]
 
 
 def _conditions(before: Results, after: Results) -> list[str]:
-    """What the numbers are, and how a difference is judged."""
+    """What the numbers are, and how words follow from them."""
     if before.seeds == after.seeds:
         many = f"{len(before.seeds)} seed{'s' * (len(before.seeds) > 1)}"
         seeds = f"over {many}, the same in both: differences are taken seed by seed"
     else:
         seeds = f"over seeds {_list(before.seeds)} and {_list(after.seeds)}: differences of means (Welch)"
     alone = 1 in (len(before.seeds), len(after.seeds))
-    single = " A single seed has none, so no difference is certain: more `grid.seeds` tell." * alone
+    single = " A single seed has none, so its differences are inconclusive: use more `grid.seeds`." * alone
     return [
         f"Mean ± half width of the {CONFIDENCE:.0%} interval {seeds}.{single} From rounds {_list(before.rounds)} and "
         f"NFE {_list(before.nfes)} of {before.solver}, which both have; FD in {before.conditions(FD)[0]} features.",
-        "Better: FD, its slope or the cost certainly falls; precision or coverage certainly rises; variance_ratio "
-        "certainly comes closer to 1. Cost: network evaluations of samples, a training pass counted as "
-        f"{TRAINING_PASS}; it is counted, not measured.",
+        f"A difference is {STABLE} if its whole 95 % interval lies within {MARGIN:.0%} of the first mean, or within "
+        f"{MARGIN:.0%} a round for the growth. Otherwise it {GROWS} or {SHRINKS} if the 95 % interval excludes 0. "
+        f"Otherwise it is {INCONCLUSIVE}. Better are lower FD, growth and cost, higher precision and coverage, and "
+        "variance_ratio closer to 1.",
+        f"Cost: network evaluations of samples, where a training pass counts {TRAINING_PASS}. It is counted, so it has "
+        "no uncertainty.",
     ]
 
 

@@ -6,8 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from reflowbench.compare.headline import BETTER, WORSE
-from reflowbench.compare.page import Block, Heading, Text
+from reflowbench.compare.page import BETTER, WORSE, Block, Heading, Text
 from reflowbench.core.artifacts import write_text
 from reflowbench.core.errors import ReflowbenchError
 
@@ -32,8 +31,8 @@ th, td { padding: .25rem .7rem; border-bottom: 1px solid #ddd; text-align: left 
 <tr>{% for cell in block.header %}<th{% if loop.index0 in block.numbers %} class="number"{% endif %}>{{ cell }}</th>
 {%- endfor %}</tr>
 {% for row in block.rows %}<tr>
-{%- for cell in row %}<td
-{%- if cell in marked %} class="{{ cell }}"{% elif loop.index0 in block.numbers %} class="number"{% endif %}>
+{%- for cell in row %}{% set mark = marks.get(cell.rpartition(" ")[2]) %}<td
+{%- if mark %} class="{{ mark }}"{% elif loop.index0 in block.numbers %} class="number"{% endif %}>
 {{- cell }}</td>{% endfor %}</tr>
 {% endfor %}</table>
 {% else %}<p>{{ block.text }}</p>
@@ -74,7 +73,7 @@ def html(blocks: list[Block]) -> str:
 
     environment = jinja2.Environment(autoescape=True)
     title = next((block.text for block in blocks if isinstance(block, Heading)), "")
-    return environment.from_string(_HTML).render(title=title, blocks=blocks, marked=(BETTER, WORSE))
+    return environment.from_string(_HTML).render(title=title, blocks=blocks, marks={BETTER: "better", WORSE: "worse"})
 
 
 FORMATS: dict[str, Callable[[list[Block]], str]] = {".md": markdown, ".html": html}

@@ -1,4 +1,4 @@
-"""What collapsed, what was lost, and how sure that is: verdicts and the tables behind them."""
+"""Verdicts in words, and the tables behind them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 from reflowbench.report.tables import FD, models, plain, table
 from reflowbench.results.access import BASELINE, Results
 from reflowbench.results.statistics import Interval, interval, paired_test
-from reflowbench.results.verdicts import ASPECTS, MARGIN, Verdict, aspect, verdict
+from reflowbench.results.verdicts import ASPECTS, INCONCLUSIVE, MARGIN, STABLE, aspect, verdict
 
 METRICS = {
     FD: "FD",
@@ -30,19 +30,22 @@ METRICS = {
 
 
 SURE = 2
-"""Standard errors over samples beyond which two given models are counted as different."""
+"""Standard errors over samples beyond which the two models of a seed are counted as different."""
 
 
 def verdicts(results: Results) -> str:
-    """What happened, in sentences that follow from the intervals alone."""
-    few, many, last = results.nfes[0], results.nfes[-1], results.rounds[-1]
-    lines = [f"{rule(results)}\n"]
+    """One line for each method, with words and numbers."""
+    few, many, last = results.nfes[0], results.nfes[-1], results.last
+    phrases = {STABLE: "FD is **stable**", INCONCLUSIVE: "the growth of FD is **inconclusive**"}
+    lines = []
     for method in results.methods:
         found = verdict(results, method, many)
-        one_base, one_last = (results.over_seeds(method, k, FD, few) for k in (0, last))
+        parts = [f"{name} {word} ({change})" for name, word, change in aspect_words(results, method, many, last)]
+        sentence = ", ".join(parts)
         line = (
-            f"- **{method}** {_phrase(found)}: {factor(found.change)}. {_aspects(results, method)} "
-            f"FD at NFE {few} goes from {one_base} to {one_last}."
+            f"- **{method}**: {phrases.get(found.word, f'FD **{found.word}**')}, {factor(found.change)} a round since "
+            f"the base. {sentence[0].upper()}{sentence[1:]}. FD at NFE {few} goes from "
+            f"{results.over_seeds(method, 0, FD, few)} to {results.over_seeds(method, last, FD, few)}."
         )
         if method != BASELINE and BASELINE in results.methods:
             line += " " + comparison(results.against(method, BASELINE, FD, many), last)
@@ -51,39 +54,39 @@ def verdicts(results: Results) -> str:
 
 
 def rule(results: Results) -> str:
-    """How a method's verdict follows from its Frechet distances."""
-    seeds, many, last = len(results.seeds), results.nfes[-1], results.rounds[-1]
+    """How words follow from intervals."""
+    seeds, last = len(results.seeds), results.last
+    first = f"Growth since round {results.first} is shown because one round may improve the base. "
     return (
-        f"By the Theil-Sen slope of log FD over rounds 0 to {last} ({results.solver}, NFE {many}; 95 % interval over "
-        f"{seeds} seed{'s' if seeds > 1 else ''}): a method *holds* if FD certainly changes by less than "
-        f"{MARGIN:.0%} a round; if not, it *collapses* or *improves* if FD certainly rises or falls; else it is "
-        "*undecided*."
-        f"{'' if seeds > 1 else ' One seed has no interval, so nothing is certain.'}"
+        f"Growth a round is log(FD_{last} / FD_s) / ({last} - s) of each seed, from round s to round {last}. It is "
+        f"shown as a factor ({results.solver}, NFE {results.nfes[-1]}). {first * (len(results.starts) > 1)}The verdict "
+        f"is on the growth since the base, over {seeds} seed{'s' * (seeds > 1)}. *stable*: the whole 95 % interval "
+        f"lies within {MARGIN:.0%} a round. Otherwise *grows* or *shrinks*: the 95 % interval excludes 0. Otherwise "
+        "*inconclusive*."
+        f"{' One seed has no interval, so every verdict is inconclusive.' * (seeds == 1)}"
     )
 
 
-def _phrase(found: Verdict) -> str:
-    return "is **undecided**" if found.word == "undecided" else f"**{found.word}**"
+def word_of(results: Results, method: str) -> str:
+    """The verdict since the base, and since the first round where it differs."""
+    words = {start: verdict(results, method, results.nfes[-1], start).word for start in results.starts}
+    others = [f"since round {start}: {word}" for start, word in words.items() if word != words[0]]
+    return f"{words[0]} ({', '.join(others)})" if others else words[0]
 
 
-def factor(slope: Interval) -> str:
-    """A slope of a logarithm as a factor with its interval."""
-    if math.isnan(slope.mean):
-        return "FD by round is missing"
-    low, high = slope.bounds
-    bounds = "" if slope.half_width is None else f" ({math.exp(low):.3g} to {math.exp(high):.3g})"
-    return f"FD x {math.exp(slope.mean):.3g}{bounds} a round"
+def factor(growth: Interval) -> str:
+    """Growth of a logarithm as a factor with its interval."""
+    if math.isnan(growth.mean):
+        return "missing"
+    low, high = growth.bounds
+    bounds = "" if growth.half_width is None else f" ({math.exp(low):.3g} to {math.exp(high):.3g})"
+    return f"x {math.exp(growth.mean):.3g}{bounds}"
 
 
-def _aspects(results: Results, method: str) -> str:
-    """Say it like `Quality kept (+1 ± 2 %), diversity lost (-39 ± 2 %), coverage undecided (-3 ± 9 %).`."""
-    last, many = results.rounds[-1], results.nfes[-1]
-    parts = []
-    for name in ASPECTS:
-        found = aspect(results, method, name, many, last)
-        parts.append(f"{name} {found.word} ({percent(found.change)})")
-    sentence = ", ".join(parts)
-    return f"{sentence[0].upper()}{sentence[1:]}."
+def aspect_words(results: Results, method: str, nfe: int, k: int) -> list[tuple[str, str, str]]:
+    """Each aspect of a model with its word and its relative change to the base."""
+    found = {name: aspect(results, method, name, nfe, k) for name in ASPECTS}
+    return [(name, verdict_.word, percent(verdict_.change)) for name, verdict_ in found.items()]
 
 
 def percent(change: Interval) -> str:
@@ -92,8 +95,13 @@ def percent(change: Interval) -> str:
         return "missing"
     if change.mean > 1:
         return f"x {Interval(1 + change.mean, change.half_width, change.n)}"
-    width = "" if change.half_width is None else f" ± {_short(100 * change.half_width):g}"
-    return f"{_short(100 * change.mean):+g}{width} %"
+    return in_percent(change, "+")
+
+
+def in_percent(share: Interval, sign: str = "") -> str:
+    """A share in per cent with its half width, to two digits; `sign` as in a format."""
+    width = "" if share.half_width is None else f" ± {_short(100 * share.half_width):g}"
+    return f"{_short(100 * share.mean):{sign}g}{width} %"
 
 
 def _short(value: float) -> float:
@@ -102,31 +110,28 @@ def _short(value: float) -> float:
 
 
 def comparison(difference: Interval, last: int) -> str:
-    """How a method ends against plain Reflow, by the paired difference in FD after a round."""
-    verdict_ = {
-        -1: f"It ends with lower FD than {BASELINE}",
-        1: f"It does **not** help here: it ends with higher FD than {BASELINE}",
-        0: f"It does **not** certainly differ from {BASELINE} in the end",
-    }[difference.sign]
-    return f"{verdict_} (paired difference after round {last}: {difference})."
+    """How the Frechet distance of a method compares with that of Reflow, by the paired difference after a round."""
+    if difference.half_width is None:  # one seed, or a missing value
+        return f"After round {last}, the paired difference to {BASELINE} is {difference}."
+    words = {-1: "is lower than that of", 1: "is higher than that of", 0: "does not differ significantly from that of"}
+    return f"After round {last}, FD {words[difference.sign]} {BASELINE} (paired difference {difference})."
 
 
 def aspect_table(results: Results) -> str:
     """Quality, diversity and coverage of each method's last model relative to its base, in few steps and in many."""
-    last = results.rounds[-1]
-    columns = [(name, nfe) for nfe in dict.fromkeys((results.nfes[-1], results.nfes[0])) for name in ASPECTS]
+    nfes = list(dict.fromkeys((results.nfes[-1], results.nfes[0])))
     rows = []
     for method in results.methods:
-        found = [aspect(results, method, name, nfe, last) for name, nfe in columns]
-        rows.append([method, *(f"{f.word} ({percent(f.change)})" for f in found)])
-    return table(["method", *(f"{name}, NFE {nfe}" for name, nfe in columns)], rows)
+        found = [cell for nfe in nfes for cell in aspect_words(results, method, nfe, results.last)]
+        rows.append([method, *(f"{word} ({change})" for _, word, change in found)])
+    return table(["method", *(f"{name}, NFE {nfe}" for nfe in nfes for name in ASPECTS)], rows)
 
 
 def aspects_by_round(results: Results) -> str:
     """The words alone, for every model: quality, diversity, coverage in many steps."""
     many, rounds = results.nfes[-1], results.rounds[1:]
     rows = [
-        [method, *(", ".join(aspect(results, method, name, many, k).word for name in ASPECTS) for k in rounds)]
+        [method, *(", ".join(word for _, word, _ in aspect_words(results, method, many, k)) for k in rounds)]
         for method in results.methods
     ]
     return table(["method", *(f"k = {k}" for k in rounds)], rows)
@@ -142,23 +147,24 @@ def metric_table(results: Results, nfe: int) -> str:
     return table(["model", *METRICS.values()], [real, *rows])
 
 
-def paired_table(paired: pd.DataFrame, results: Results) -> str:
-    """Paired tests of FD on the same noise: over seeds, and within each seed against its sampling error."""
+def paired_table(paired: pd.DataFrame, nfe: int) -> str:
+    """Paired tests of FD on the same noise at an NFE: over seeds, and within each seed against its sampling error."""
+    at = paired[paired["nfe"] == nfe]
+    rounds = sorted(at["round"].unique())
+    header = [f"{name}, round {k}" for k in rounds for name in ("over seeds", "p", "error", f"beyond {SURE} errors")]
     rows = []
-    for (method, reference, nfe), group in paired.groupby(["method", "reference", "nfe"], sort=False):
-        if nfe not in (results.nfes[0], results.nfes[-1]):
-            continue
-        errors = group["error"]
-        error, sure = "missing", "missing"
-        if not errors.isna().any():
-            error = f"{(errors**2).mean() ** 0.5:.2g}"
-            sure = f"{(group['difference'].abs() > SURE * errors).sum()} of {len(group)}"
-        differences = group["difference"].tolist()
-        p = paired_test(differences)
-        shown = "" if p is None else f"{p:.2g}"
-        rows.append([f"{method} - {reference}", str(nfe), str(interval(differences)), shown, error, sure])
-    header = ["difference", "NFE", "over seeds", "p (paired t)", "standard error over samples"]
-    return table([*header, f"seeds beyond {SURE} errors"], rows)
+    for (method, reference), pair in at.groupby(["method", "reference"], sort=False):
+        rows.append([f"{method} - {reference}"])
+        for k in rounds:
+            group = pair[pair["round"] == k]
+            errors, differences = group["error"], group["difference"].tolist()
+            error, sure = "missing", "missing"
+            if not errors.isna().any():
+                error = f"{(errors**2).mean() ** 0.5:.2g}"
+                sure = f"{(group['difference'].abs() > SURE * errors).sum()} of {len(group)}"
+            p = paired_test(differences)
+            rows[-1] += [str(interval(differences)), "" if p is None else f"{p:.2g}", error, sure]
+    return table(["difference", *header], rows)
 
 
 def missing_list(results: Results) -> str:

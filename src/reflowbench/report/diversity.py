@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reflowbench.report.drawing import COLOURS, curve, log_axis, one_axes, round_axis, seeds_of
+from reflowbench.report.drawing import COLOURS, curve, legend_beside, log_axis, one_axes, round_axis, seeds_of
 from reflowbench.results.access import Results
 
 _PANELS = {
@@ -24,11 +24,11 @@ SHOWN = 0.999
 
 
 def panel(results: Results) -> Any:
-    """One small panel per metric, all methods by round; dotted: what real images score."""
+    """One small panel per metric, all methods by round; dotted: real images."""
     from matplotlib import pyplot
 
     nfe = results.nfes[-1]
-    figure, grid = pyplot.subplots(2, 3, figsize=(9.6, 5.6), layout="constrained", sharex=True)
+    figure, grid = pyplot.subplots(2, 3, figsize=(10.8, 5.6), layout="constrained", sharex=True)
     for axes, (metric, label) in zip(grid.flat, _PANELS.items(), strict=True):
         axes.axhline(results.floor(metric), color="0.4", linestyle=":", linewidth=1, label="real images")
         for index, method in enumerate(results.methods):
@@ -39,15 +39,15 @@ def panel(results: Results) -> Any:
         axes.spines[["top", "right"]].set_visible(False)
     for axes in grid[-1]:
         round_axis(axes, results)
-    figure.legend(*grid[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize=8)
+    legend_beside(figure, grid[0][0])
     figure.suptitle(f"{results.solver} at NFE {nfe}; {seeds_of(results)}", fontsize=10)
     return figure
 
 
 def spectrum(results: Results, spectra: pd.DataFrame) -> Any:
     """Eigenvalues of the samples' covariance over those of real images, largest first."""
-    last = results.rounds[-1]
-    figure, axes = one_axes()
+    last = results.last
+    figure, axes = one_axes(7.6)
     real = spectra["real"].to_numpy()
     kept = np.cumsum(real) - real < SHOWN * real.sum()
     index = np.arange(1, kept.sum() + 1)
@@ -64,5 +64,5 @@ def spectrum(results: Results, spectra: pd.DataFrame) -> Any:
         xlabel=f"eigenvalue number ({SHOWN:.1%} of the real variance)", ylabel="variance / variance of real images"
     )
     axes.set_title(f"Covariance spectrum, {results.solver} at NFE {results.nfes[-1]}; mean over seeds", fontsize=10)
-    axes.legend(fontsize=8)
+    legend_beside(figure, axes)
     return figure

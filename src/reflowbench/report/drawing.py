@@ -1,4 +1,4 @@
-"""What the figures share: colours, axes, curves with intervals, deterministic files."""
+"""Shared by the figures: colours, axes, curves with intervals, deterministic files."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from reflowbench.core.artifacts import atomic
 from reflowbench.results.access import Results
 from reflowbench.results.statistics import Interval
 
-# Okabe and Ito's palette: told apart with any colour vision, and by marker without colour.
-COLOURS = ["#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
-MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
+# Okabe and Ito's palette, its yellow replaced by a dark red: distinct with any colour vision, and by marker.
+COLOURS = ["#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255"]
+MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<"]
 _DPI = 120
 
 
@@ -54,8 +54,8 @@ def legend_beside(figure: Any, axes: Any) -> None:
 
 
 def curve(axes: Any, index: int, label: str, x: list[float], values: list[Interval]) -> None:
-    """Draw means with their intervals; the index chooses colour and marker."""
-    colour = COLOURS[index % len(COLOURS)]
+    """Draw means with their intervals; the index chooses colour and marker, and -1 grey, for the base model."""
+    colour = COLOURS[index % len(COLOURS)] if index >= 0 else "0.4"
     axes.errorbar(
         x,
         [value.mean for value in values],
@@ -68,7 +68,7 @@ def curve(axes: Any, index: int, label: str, x: list[float], values: list[Interv
 
 
 def seeds_of(results: Results) -> str:
-    """What the error bars are, for a title."""
+    """What the error bars show, for a title."""
     n = len(results.seeds)
     return f"95 % intervals, {n} seeds" if n > 1 else "one seed"
 

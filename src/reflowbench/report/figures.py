@@ -75,7 +75,7 @@ def _fd_by_round(results: Results) -> Any:
 
 
 def _fd_by_nfe(results: Results) -> Any:
-    k = results.rounds[-1]
+    k = results.last
     figure, axes = one_axes(7.6)
     curves = [("base (k = 0)", results.methods[0], 0)] + [(f"{m} (k = {k})", m, k) for m in results.methods]
     for index, (label, method, round_) in enumerate(curves):
@@ -104,7 +104,7 @@ def overview(results: Results, bases: Mapping[str, str]) -> Any:
     """
     from matplotlib import pyplot
 
-    k, methods = results.rounds[-1], results.methods
+    k, methods = results.last, results.methods
     figure, panels = pyplot.subplots(
         1, 2, figsize=(9.5, 0.2 * len(methods) + 1.2), layout="constrained", sharey=True, squeeze=False
     )

@@ -11,17 +11,19 @@ import pandas as pd
 from reflowbench.core.evaluations import distance_name
 from reflowbench.core.params import EvaluateParams, PairsParams, RoundParams
 from reflowbench.core.schemes import ADAPTIVE
+from reflowbench.report import headline
 from reflowbench.report.collapse import (
     aspect_table,
     aspects_by_round,
     metric_table,
     missing_list,
     paired_table,
+    rule,
     verdicts,
 )
-from reflowbench.report.tables import FD, cost_columns, differences, models, plain, round_table, table
+from reflowbench.report.tables import FD, cost_columns, models, plain, round_table, table
 from reflowbench.results.access import BASELINE, Results
-from reflowbench.results.paired import TRANSPORT
+from reflowbench.results.paired import CONTINUED, TRANSPORT
 from reflowbench.results.verdicts import ASPECTS, MARGIN
 
 VARIANCE = "variance_ratio"
@@ -50,27 +52,35 @@ def render(results: Results, settings: Settings, paired: pd.DataFrame) -> str:
     Returns:
         Markdown; figures are referred to as figures/*.png beside it.
     """
-    few, many, last = results.nfes[0], results.nfes[-1], results.rounds[-1]
+    few, many, last = results.nfes[0], results.nfes[-1], results.last
     n = results.conditions(FD)[1]
     inversion = results.conditions("inverted_norm")[1]
     sections = [
         f"# Model collapse in Reflow: profile `{results.table['profile'].iloc[0]}`",
+        "## Full steps over the rounds (collapse)",
+        table(*headline.full_steps(results)),
+        rule(results),
+        *filter(None, [headline.notes(results)]),
+        f"## {headline.step_title(results)}",
+        table(*headline.one_step(results)),
+        f"{results.solver}, NFE {few}.",
+        "## Each method in words",
         verdicts(results),
         "![Frechet distance by round](figures/fd_by_round.png)",
         "The same to explore, with samples by round and a table of all results: [index.html](index.html), one file "
         "that opens from disk.",
         f"{conditions(results, settings)} {ALL_NUMBERS}",
-        f"## What was lost since the base model, after round {last}",
+        f"## Quality, diversity and coverage since the base model, after round {last}",
         aspect_table(results),
-        "Relative change of " + ", ".join(f"{metric} ({name})" for name, metric in ASPECTS.items()) + ": *kept* "
-        f"if it certainly changes by less than {MARGIN:.0%}; if not, *lost* or *gained* if it certainly falls or "
-        "rises. Quality gained beside lost diversity means typical samples, not better ones.",
+        "Relative change of " + ", ".join(f"{metric} ({name})" for name, metric in ASPECTS.items()) + ", with words by "
+        f"the same rule: *stable* within {MARGIN:.0%}, else *grows* or *shrinks*, else *inconclusive*. Quality that "
+        "grows while diversity shrinks means typical samples, not better ones.",
         f"Of every model, at NFE {many} (quality, diversity, coverage):",
         aspects_by_round(results),
         "![Quality, diversity and coverage by round](figures/diversity.png)",
         *_all_metrics(results, settings, many),
         *_all_metrics(results, settings, few),
-        "The row of real images is what a perfect model would score: distances of training images drawn with "
+        "The row of real images is the floor, the score of a perfect model: distances of training images drawn with "
         "replacement; neighbours of two parts of them, in the proportion of samples to training images; the rest of "
         "different training images. FD at n = ∞ extrapolates over the number of samples. docs/metrics.md says what "
         "each metric sees and what it is blind to.",
@@ -86,14 +96,18 @@ def render(results: Results, settings: Settings, paired: pd.DataFrame) -> str:
         _nfe_table(results),
         f"{ADAPTIVE} chooses its own steps (tolerance {settings.evaluate.adaptive_tolerance:g}); mean NFE in brackets.",
         "![Frechet distance by NFE](figures/fd_by_nfe.png)",
-        f"## Differences in FD after round {last}, seed by seed",
-        differences(results, (BASELINE, TRANSPORT)),
-        f"`{TRANSPORT}` trains on no sample of its own: what self-training has to beat.",
-        f"## How sure differences in FD are, after round {last}",
-        paired_table(paired, results),
-        f"The interval and the test over {len(results.seeds)} seeds count training and sampling. The standard error "
-        f"over samples takes the two models as given: sample i of both comes from the same noise, and "
-        f"{settings.evaluate.groups} groups of samples are left out of both in turn (jackknife).",
+        "## Floors of FD",
+        table(*headline.floors(results)),
+        *_references(results),
+        "## Paired differences in FD",
+        f"At full steps ({results.solver}, NFE {many}):",
+        paired_table(paired, many),
+        f"At NFE {few}:",
+        paired_table(paired, few),
+        f"Method minus reference, by seed. {_reference_methods(results)}The interval and the test over "
+        f"{len(results.seeds)} seeds count training and sampling. `error` is the standard error over samples, with the "
+        f"two models given. Sample i of both comes from the same noise, and {settings.evaluate.groups} groups of "
+        "samples are left out of both in turn (jackknife).",
         f"## Kernel distance by round ({results.solver}, NFE {many})",
         round_table(results, lambda m, k: results.over_seeds(m, k, "kernel_distance", many)),
         f"Real against real (random parts): {plain(results.floor('kernel_distance'), 2)}. The unbiased squared MMD of "
@@ -120,6 +134,25 @@ def render(results: Results, settings: Settings, paired: pd.DataFrame) -> str:
     if absent := missing_list(results):
         sections += ["## Missing values", absent]
     return "\n\n".join(sections) + "\n"
+
+
+def _references(results: Results) -> list[str]:
+    """The section on other references than the training images; nothing if only these were used."""
+    found = headline.references(results)
+    if found is None:
+        return []
+    return [f"## FD to other references (round {results.last}, NFE {results.nfes[-1]})", table(*found)]
+
+
+def _reference_methods(results: Results) -> str:
+    """What the references of the paired differences are, of those in the grid."""
+    meanings = {
+        BASELINE: "plain Reflow",
+        CONTINUED: "continued training of the base (control)",
+        TRANSPORT: "real images paired with noise by optimal transport; it never trains on its own samples",
+    }
+    found = [f"`{name}` is {meaning}. " for name, meaning in meanings.items() if name in results.methods]
+    return "".join(found)
 
 
 def _all_metrics(results: Results, settings: Settings, nfe: int) -> list[str]:
@@ -181,7 +214,7 @@ def _cost_table(results: Results) -> str:
     header = ["method", "updates", "training", "noise to image", "image to noise"]
     rows = []
     for method in results.methods:
-        updates = results.per_seed(method, results.rounds[-1], "updates")[0]
+        updates = results.per_seed(method, results.last, "updates")[0]
         rows.append([method, f"{updates:g}", "1", *cost_columns(results, method)])
     return table(header, rows)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from reflowbench.report import headline
+from reflowbench.report.collapse import rule
 from reflowbench.report.markdown import ALL_NUMBERS, VARIANCE, Settings, conditions, settings_list
-from reflowbench.report.tables import FD, cost_columns, differences, plain, round_table, table
-from reflowbench.results.access import BASELINE, Results
+from reflowbench.report.tables import FD, cost_columns, plain, round_table, table
+from reflowbench.results.access import Results
+from reflowbench.results.paired import CONTINUED, TRANSPORT
 
-REFERENCES = (BASELINE, "keep_training", "ot_dataset_chunk")
-"""Plain Reflow; the control that trains the base on; the default `ot`, which self-training has to beat."""
+REFERENCES = (CONTINUED, "keep_training", TRANSPORT, "ot_dataset_chunk")
+"""Beside Reflow: continued training of the base and the default `ot`, by the names that a grid and a study use."""
 
 
 def render(results: Results, settings: Settings) -> str:
@@ -25,13 +28,19 @@ def render(results: Results, settings: Settings) -> str:
         f"# Study: profile `{results.table['profile'].iloc[0]}`",
         "![Frechet distance of every chain after the last round](figures/overview.png)",
         f"{conditions(results, settings)} {ALL_NUMBERS} Chains differ from this as their settings say.",
-        f"## After round {results.rounds[-1]}",
+        f"## After round {results.last}",
         _overview(results, settings),
         "`/ base`: divided by the value of the chain's own base model, seed by seed. Memorization as in the pipeline's "
         f"report; held-out images lie at {plain(results.floor('nearest_training_distance'))}. The last two columns are "
         "the cost: network evaluations for pairs per update and pair of the batch.",
-        f"## Differences in FD after round {results.rounds[-1]}, seed by seed",
-        differences(results, REFERENCES),
+        "## Full steps over the rounds (collapse)",
+        table(*headline.full_steps(results)),
+        rule(results),
+        *filter(None, [headline.notes(results)]),
+        f"## {headline.step_title(results)}",
+        table(*headline.one_step(results)),
+        f"{results.solver}, NFE {few}.",
+        *_differences(results),
         "## The noise of inverted real images, on the last model",
         _noise(results, settings),
         "For N(0, I): norm |z|^2 / dim 1, Kolmogorov-Smirnov distances 0.",
@@ -46,8 +55,19 @@ def render(results: Results, settings: Settings) -> str:
     return "\n\n".join(sections) + "\n"
 
 
+def _differences(results: Results) -> list[str]:
+    """Paired differences in FD after the last round to REFERENCES, in many steps and in few."""
+    columns = [(n, nfe) for n in REFERENCES if n in results.methods for nfe in (results.nfes[-1], results.nfes[0])]
+    rows = []
+    for method in results.methods:
+        cells = ["" if method == name else str(results.against(method, name, FD, nfe)) for name, nfe in columns]
+        rows.append([method, *cells])
+    heading = f"## Differences in FD to other references after round {results.last}, paired by seed"
+    return [heading, table(["method", *(f"- {name}, NFE {nfe}" for name, nfe in columns)], rows)] if columns else []
+
+
 def _overview(results: Results, settings: Settings) -> str:
-    few, many, last = results.nfes[0], results.nfes[-1], results.rounds[-1]
+    few, many, last = results.nfes[0], results.nfes[-1], results.last
     header = ["chain", *(f"FD, NFE {nfe}" for nfe in reversed(results.nfes))]
     header += [f"NFE {many} / base", f"NFE {few} / base", "variance", "nearest training", "closer to training"]
     header += ["noise to image", "image to noise"]
@@ -75,7 +95,7 @@ def bases(results: Results, settings: Settings) -> dict[str, str]:
 
 
 def _noise(results: Results, settings: Settings) -> str:
-    last = results.rounds[-1]
+    last = results.last
     names = ["inverted_norm", "inverted_ks_norm", "inverted_ks_coordinates", "inverted_correlation"]
     names += ["reconstruction_error_real", "reconstruction_error_synthetic"]
     header = ["chain", "norm", "KS norm", "KS coordinates", "correlation", "error real", "error synthetic"]

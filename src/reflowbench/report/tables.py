@@ -9,6 +9,8 @@ from reflowbench.results.access import Results
 from reflowbench.results.statistics import Interval
 
 FD = "frechet_distance"
+Rows = tuple[list[str], list[list[str]]]
+"""Header and rows of a table."""
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -33,17 +35,7 @@ def cost_columns(results: Results, method: str) -> list[str]:
     return [f"{results.evaluations_per_update(method, kind):.3g}" for kind in ("forward", "inversion")]
 
 
-def differences(results: Results, references: Sequence[str]) -> str:
-    """Paired differences in FD after the last round to reference methods, at every NFE."""
-    columns = [(name, nfe) for name in references if name in results.methods for nfe in reversed(results.nfes)]
-    rows = []
-    for method in results.methods:
-        cells = ["" if method == name else str(results.against(method, name, FD, nfe)) for name, nfe in columns]
-        rows.append([method, *cells])
-    return table(["method", *(f"- {name}, NFE {nfe}" for name, nfe in columns)], rows)
-
-
 def models(results: Results) -> list[tuple[str, str, int]]:
     """Label, method and round of the base model and of every method's last model."""
-    last = results.rounds[-1]
+    last = results.last
     return [("base", results.methods[0], 0)] + [(f"{m}, k = {last}", m, last) for m in results.methods]

@@ -11,7 +11,7 @@ from typing import cast
 import pandas as pd
 
 from reflowbench.core.schemes import ADAPTIVE
-from reflowbench.results.statistics import Interval, interval, theil_sen
+from reflowbench.results.statistics import Interval, interval
 
 BASELINE = "reflow"
 
@@ -33,8 +33,28 @@ class Results:
 
     @cached_property
     def rounds(self) -> list[int]:
-        """Rounds, from 0."""
+        """Evaluated rounds, from 0; some may be skipped, such as 3 of 0, 1, 2, 4."""
         return sorted(int(k) for k in self.table["round"].unique())
+
+    @cached_property
+    def first(self) -> int:
+        """The first evaluated round after the base; 1, unless the grid skips it."""
+        return self.rounds[1]
+
+    @cached_property
+    def last(self) -> int:
+        """The last round."""
+        return self.rounds[-1]
+
+    @cached_property
+    def ends(self) -> list[int]:
+        """The first and the last round, after which methods are compared; one round if there is only one."""
+        return list(dict.fromkeys((self.first, self.last)))
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """Rounds since which growth is measured: the base, and the first round if others follow."""
+        return [0, *self.ends[:-1]]
 
     @cached_property
     def seeds(self) -> list[int]:
@@ -109,27 +129,68 @@ class Results:
         """Mean and interval over seeds of one cell."""
         return interval(self.per_seed(method, k, metric, nfe))
 
-    def trend(self, method: str, metric: str, nfe: int | None = None) -> Interval:
-        """Theil-Sen slope of the logarithm of a metric over the rounds, per round: interval over seeds."""
-        curves = [self.per_seed(method, k, metric, nfe) for k in self.rounds]
-        return interval([theil_sen(self.rounds, _logarithms(curve)) for curve in zip(*curves, strict=True)])
+    def growths(self, method: str, metric: str, nfe: int, since: int) -> list[float]:
+        """Growth of the logarithm of a metric a round, from one round to the last.
 
-    def against(self, method: str, other: str, metric: str, nfe: int | None = None) -> Interval:
-        """Paired difference at the last round, method minus other: interval over seeds."""
-        k = self.rounds[-1]
+        Args:
+            method: Method.
+            metric: Metric.
+            nfe: NFE of the fixed-step solver.
+            since: The first of the two rounds, K the last one.
+
+        Returns:
+            log(value_K / value_since) / (K - since) of each seed; NaN where a value is missing, their ratio is not
+            positive, or `since` is the last round.
+        """
+        rounds = self.last - since
+        ratios = self._ratios(method, metric, nfe, self.last, since)
+        return [math.log(ratio) / rounds if ratio > 0 and rounds else math.nan for ratio in ratios]
+
+    def growth(self, method: str, metric: str, nfe: int, since: int = 0) -> Interval:
+        """Growth of the logarithm of a metric a round, from round `since` to the last one: interval over seeds."""
+        return interval(self.growths(method, metric, nfe, since))
+
+    def against(self, method: str, other: str, metric: str, nfe: int | None = None, k: int | None = None) -> Interval:
+        """Paired difference after a round (the last one), method minus other: interval over seeds."""
+        k = self.last if k is None else k
         pairs = zip(self.per_seed(method, k, metric, nfe), self.per_seed(other, k, metric, nfe), strict=True)
         return interval([a - b for a, b in pairs])
 
     def relative_to_base(self, method: str, metric: str, nfe: int | None = None, k: int | None = None) -> Interval:
         """Value after a round (the last one) over that of the base model, seed by seed: interval over seeds."""
-        rounds = (self.rounds[-1] if k is None else k, 0)
-        pairs = zip(*(self.per_seed(method, k, metric, nfe) for k in rounds), strict=True)
-        return interval([last / base if base else math.nan for last, base in pairs])
+        return interval(self._ratios(method, metric, nfe, self.last if k is None else k, 0))
+
+    def _ratios(self, method: str, metric: str, nfe: int | None, k: int, start: int) -> list[float]:
+        pairs = zip(*(self.per_seed(method, round_, metric, nfe) for round_ in (k, start)), strict=True)
+        return [value / first if first else math.nan for value, first in pairs]
+
+    def share_prevented(self, method: str, metric: str, nfe: int) -> Interval:
+        """Share of Reflow's growth that a method prevents, after the last round: interval over seeds.
+
+        Args:
+            method: Method.
+            metric: Metric that grows as models get worse.
+            nfe: NFE of the fixed-step solver.
+
+        Returns:
+            (reflow - method) / (reflow - base) of each seed. Missing if Reflow does not exceed its base in a seed.
+        """
+        models = ((BASELINE, self.last), (method, self.last), (BASELINE, 0))
+        seeds = zip(*(self.per_seed(name, k, metric, nfe) for name, k in models), strict=True)
+        return interval([(r - m) / (r - base) if r > base else math.nan for r, m, base in seeds])
+
+    def measured(self, metric: str) -> bool:
+        """Whether the table has a metric; older tables and other profiles lack some."""
+        return metric in self._by_metric
+
+    def mean(self, metric: str) -> float:
+        """Mean of a value that does not depend on the model, such as a floor; NaN if the table lacks it."""
+        values: Sequence[float] = self.headline(metric)["value"].tolist()
+        return sum(values) / len(values) if values else math.nan
 
     def floor(self, metric: str) -> float:
-        """Real against real at the same sample count: the mean of what a perfect model would score."""
-        values: Sequence[float] = self.headline(f"{metric}_floor")["value"].tolist()
-        return sum(values) / len(values)
+        """Real images against real ones at the same sample count: what a perfect model scores; NaN if not measured."""
+        return self.mean(f"{metric}_floor")
 
     def evaluations_per_update(self, method: str, kind: str) -> float:
         """Network evaluations for pairs per optimizer update and pair of the batch, mean over rounds and seeds.
@@ -144,7 +205,3 @@ class Results:
         trained = self.table[(self.table["method"] == method) & (self.table["round"] > 0)]
         total = trained.groupby("metric")["value"].sum()
         return float(total[f"{kind}_evaluations"] / total["train_evaluations"])
-
-
-def _logarithms(values: Sequence[float]) -> list[float]:
-    return [math.log(value) if value > 0 else math.nan for value in values]

@@ -1,7 +1,8 @@
-"""Differences between models on the same noise, within each seed: how sure they are with the models given."""
+"""Differences between models on the same noise, within each seed, with their standard errors over samples."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,14 +14,14 @@ from reflowbench.core.params import GridParams
 from reflowbench.results.access import BASELINE, Results
 from reflowbench.results.table import Cell, read_cell
 
-TRANSPORT = "ot"
-REFERENCES = (BASELINE, TRANSPORT, "keep_training", "ot_dataset_chunk")
-"""Plain Reflow; what trains on no sample of its own, as self-training has to beat it; and a study's controls."""
+CONTINUED, TRANSPORT = "continued", "ot"
+REFERENCES = (BASELINE, CONTINUED, TRANSPORT)
+"""Methods that others are compared with: Reflow, continued training of the base, and optimal transport."""
 COLUMNS = ["method", "reference", "seed", "round", "solver", "nfe", "features", "difference", "error"]
 
 
 def paired(results: Results, grid: GridParams, evaluations: Path, bases: Mapping[str, str]) -> pd.DataFrame:
-    """Differences in Frechet distance to the reference methods after the last round.
+    """Differences in Frechet distance to the reference methods after the first and the last round.
 
     Sample i of both models comes from the same noise. Each group of samples is left out of both at a
     time, so the standard error of the difference counts what they share only once.
@@ -32,26 +33,28 @@ def paired(results: Results, grid: GridParams, evaluations: Path, bases: Mapping
         bases: Folder of the base models by method, as for `gather`.
 
     Returns:
-        One row per method, reference, seed and NFE of the fixed-step solver (two references are compared
-        once): method minus reference, and the difference's standard error over samples, if known.
+        One row per method, reference, round, NFE of the fixed-step solver and seed: method minus reference, and
+        the difference's standard error over samples, if known. Two references are compared once.
     """
-    last, features = results.rounds[-1], results.conditions("frechet_distance")[0]
+    features = results.conditions("frechet_distance")[0]
     left_out = {
-        (method, seed): read_cell(Cell(method, seed, last), evaluations, bases)["left_out"]
+        (method, seed, k): read_cell(Cell(method, seed, k), evaluations, bases)["left_out"].get(features, {})
         for method in grid.methods
         for seed in grid.seeds
+        for k in results.ends
     }
+    pairs = [
+        (method, reference)
+        for method in grid.methods
+        for reference in (REFERENCES[: REFERENCES.index(method)] if method in REFERENCES else REFERENCES)
+        if reference in grid.methods
+    ]
     rows = []
-    for method in grid.methods:
-        earlier = REFERENCES[: REFERENCES.index(method)] if method in REFERENCES else REFERENCES
-        for reference in (name for name in earlier if name in grid.methods):
-            for nfe in results.nfes:
-                both = (results.per_seed(name, last, "frechet_distance", nfe) for name in (method, reference))
-                for seed, value, other in zip(results.seeds, *both, strict=True):
-                    name = f"{results.solver}_{nfe}"
-                    groups = [left_out[m, seed].get(features, {}).get(name) for m in (method, reference)]
-                    row = (method, reference, seed, last, results.solver, nfe, features)
-                    rows.append((*row, value - other, _error(groups)))
+    for both, k, nfe in itertools.product(pairs, results.ends, results.nfes):
+        values = (results.per_seed(name, k, "frechet_distance", nfe) for name in both)
+        for seed, value, other in zip(results.seeds, *values, strict=True):
+            groups = [left_out[name, seed, k].get(f"{results.solver}_{nfe}") for name in both]
+            rows.append((*both, seed, k, results.solver, nfe, features, value - other, _error(groups)))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

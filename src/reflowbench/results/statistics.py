@@ -47,9 +47,7 @@ class Interval:
             return "missing"
         if self.half_width is None:
             return f"{self.mean:.3g}"
-        digits = (
-            1 if self.half_width <= _ROUNDING * abs(self.mean) else max(0, 1 - math.floor(math.log10(self.half_width)))
-        )
+        digits = max(0, 1 - math.floor(math.log10(self.half_width))) if self.half_width else 1
         return f"{self.mean:.{digits}f} ± {self.half_width:.{digits}f}"
 
 
@@ -57,13 +55,15 @@ def interval(values: Sequence[float]) -> Interval:
     """Mean and 95 % t interval of one value per seed.
 
     Args:
-        values: One per seed, at least one.
+        values: One per seed.
 
     Returns:
-        The interval.
+        The interval; missing if there are no values.
     """
     sample = np.asarray(values, dtype=np.float64)
     n = len(sample)
+    if not n:
+        return Interval(math.nan, None, 0)
     return from_moments(float(sample.mean()), float(sample.std(ddof=1)) if n > 1 else math.nan, n)
 
 
@@ -80,7 +80,8 @@ def from_moments(mean: float, std: float, n: int) -> Interval:
     """
     if n == 1 or math.isnan(std):
         return Interval(mean, None, n)
-    return Interval(mean, float(_quantile(n) * std / math.sqrt(n)), n)
+    half_width = float(_quantile(n) * std / math.sqrt(n))
+    return Interval(mean, half_width if half_width > _ROUNDING * abs(mean) else 0.0, n)
 
 
 @cache
@@ -103,13 +104,6 @@ def paired_test(differences: Sequence[float]) -> float | None:
     from scipy import stats
 
     sample = np.asarray(differences, dtype=np.float64)
-    if len(sample) == 1 or not sample.std() > 0:
+    if len(sample) == 1 or not sample.std() > _ROUNDING * abs(sample.mean()):
         return None
     return float(stats.ttest_1samp(sample, 0).pvalue)
-
-
-def theil_sen(x: Sequence[float], y: Sequence[float]) -> float:
-    """Median of the slopes between all pairs of points (Theil 1950, Sen 1968); NaN if a value is missing."""
-    from scipy import stats
-
-    return float(stats.theilslopes(y, x).slope) if np.isfinite(y).all() else math.nan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -22,35 +23,38 @@ def summarize(results: Results, profile: str) -> dict[str, Any]:
     Returns:
         Nested mapping of numbers: the base and the floor, then each method's last round.
     """
-    first, last, few, many = results.methods[0], results.rounds[-1], results.nfes[0], results.nfes[-1]
-    fd = "frechet_distance"
+    few, many, fd = results.nfes[0], results.nfes[-1], "frechet_distance"
+
+    def measured(method: str, k: int) -> dict[str, Any]:
+        cells = {fd: (fd, many), f"{fd}_nfe{few}": (fd, few), "variance_ratio": ("variance_ratio", many)}
+        return {name: _interval(results.over_seeds(method, k, *cell)) for name, cell in cells.items()}
+
     summary: dict[str, Any] = {
         "profile": profile,
         "conditions": {
-            "classifier_accuracy": results.per_seed(first, 0, "classifier_accuracy")[0],
-            "rounds": last,
+            "classifier_accuracy": results.per_seed(results.methods[0], 0, "classifier_accuracy")[0],
+            "rounds": results.last,
             "seeds": len(results.seeds),
             "nfe": many,
         },
         "floor": {fd: _number(results.floor(fd))},
-        "base": {
-            fd: _interval(results.over_seeds(first, 0, fd, many)),
-            f"{fd}_nfe{few}": _interval(results.over_seeds(first, 0, fd, few)),
-            "variance_ratio": _interval(results.over_seeds(first, 0, "variance_ratio", many)),
-        },
+        "base": measured(results.methods[0], 0),
     }
     for method in results.methods:
-        summary[method] = {
-            fd: _interval(results.over_seeds(method, last, fd, many)),
-            f"{fd}_log_growth_per_round": _interval(results.trend(method, fd, many)),
-            "verdict": verdict(results, method, many).word,
-            f"{fd}_nfe{few}": _interval(results.over_seeds(method, last, fd, few)),
-            "variance_ratio": _interval(results.over_seeds(method, last, "variance_ratio", many)),
-            "forward_evaluations_per_update": _number(results.evaluations_per_update(method, "forward")),
-            "inversion_evaluations_per_update": _number(results.evaluations_per_update(method, "inversion")),
-        }
+        entry = measured(method, results.last)
+        entry["verdict"] = verdict(results, method, many).word
+        for start in results.starts:
+            since = f"round{start}" if start else "base"
+            entry[f"log_growth_since_{since}"] = _interval(results.growth(method, fd, many, start))
+        entry[f"{fd}_nfe{few}_round{results.first}"] = _interval(results.over_seeds(method, results.first, fd, few))
+        for kind in ("forward", "inversion"):
+            entry[f"{kind}_evaluations_per_update"] = _number(results.evaluations_per_update(method, kind))
         if method != BASELINE and BASELINE in results.methods:
-            summary[method][f"{fd}_minus_{BASELINE}"] = _interval(results.against(method, BASELINE, fd, many))
+            entry["share_prevented"] = _interval(results.share_prevented(method, fd, many))
+            for k, (name, nfe) in itertools.product(results.ends, ((fd, many), (f"{fd}_nfe{few}", few))):
+                after = "" if k == results.last else f"_round{k}"
+                entry[f"{name}{after}_minus_{BASELINE}"] = _interval(results.against(method, BASELINE, fd, nfe, k))
+        summary[method] = entry
     return summary
 
 

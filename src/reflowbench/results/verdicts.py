@@ -1,4 +1,4 @@
-"""Verdicts in words that follow from intervals over seeds alone."""
+"""Words for changes. They follow from the 95 % interval over seeds alone."""
 
 from __future__ import annotations
 
@@ -10,63 +10,65 @@ import pandas as pd
 from reflowbench.results.access import Results
 from reflowbench.results.statistics import Interval
 
+STABLE, GROWS, SHRINKS, INCONCLUSIVE = "stable", "grows", "shrinks", "inconclusive"
 MARGIN = 0.05
-"""Relative changes whose whole interval is smaller count as none."""
+"""A relative change whose whole interval is smaller counts as none."""
+GROWTH_MARGIN = math.log1p(MARGIN)
+"""The same for the growth of a logarithm a round."""
 ASPECTS = {"quality": "precision", "diversity": "variance_ratio", "coverage": "coverage"}
-"""The metric that stands for each way in which a model can lose: all rise with the aspect."""
+"""The metric that measures each way in which a model can lose. All rise with the aspect."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What an interval says.
+    """A change in a word.
 
     Attributes:
-        word: `collapses`, `holds`, `improves` or `undecided`, of a trend; `lost`, `kept`, `gained` or
-            `undecided`, of an aspect.
-        change: What it follows from: slope of the logarithm per round, or relative change to the base.
+        word: STABLE, GROWS, SHRINKS or INCONCLUSIVE.
+        change: What it follows from: growth of the logarithm a round, or relative change to the base.
     """
 
     word: str
     change: Interval
 
 
-def judge(change: Interval, margin: float) -> int | None:
-    """Decide on a change.
+def word(change: Interval, margin: float = MARGIN) -> str:
+    """Describe a change by the one rule of the project.
 
     Args:
         change: Its interval.
-        margin: What counts as no change.
+        margin: What counts as no change, of the same unit.
 
     Returns:
-        0 if the whole interval lies within the margin; else 1 or -1 if it lies above or below zero; None
-        if it does neither, if there is a single seed and hence no interval, or if a value is missing.
+        STABLE if the whole interval lies within the margin; else GROWS or SHRINKS if it excludes 0; else
+        INCONCLUSIVE, also for a single seed, which has no interval, and where a value is missing.
     """
     if change.half_width is None or math.isnan(change.mean):
-        return None
+        return INCONCLUSIVE
     low, high = change.bounds
     if -margin < low and high < margin:
-        return 0
-    return change.sign or None
+        return STABLE
+    return {1: GROWS, -1: SHRINKS, 0: INCONCLUSIVE}[change.sign]
 
 
-def verdict(results: Results, method: str, nfe: int) -> Verdict:
-    """Does repeated training on own samples collapse the model? By the Frechet distance over all rounds.
+def verdict(results: Results, method: str, nfe: int, since: int = 0) -> Verdict:
+    """Say whether the Frechet distance grows over the rounds.
 
     Args:
         results: The table.
         method: Method.
         nfe: NFE of the fixed-step solver.
+        since: Round from which growth is measured: 0, the base, or the first round.
 
     Returns:
-        `holds` if the Theil-Sen slope of log FD certainly stays within MARGIN per round.
+        The word and the growth of log FD a round.
     """
-    trend = results.trend(method, "frechet_distance", nfe)
-    words = {1: "collapses", 0: "holds", -1: "improves", None: "undecided"}
-    return Verdict(words[judge(trend, math.log1p(MARGIN))], trend)
+    growth = results.growth(method, "frechet_distance", nfe, since)
+    return Verdict(word(growth, GROWTH_MARGIN), growth)
 
 
 def aspect(results: Results, method: str, name: str, nfe: int, k: int) -> Verdict:
-    """Was quality, diversity or coverage lost since the base model?
+    """Say whether quality, diversity or coverage changed since the base model.
 
     Args:
         results: The table.
@@ -76,12 +78,11 @@ def aspect(results: Results, method: str, name: str, nfe: int, k: int) -> Verdic
         k: Round.
 
     Returns:
-        `kept` if the relative change certainly stays within MARGIN.
+        The word and the relative change.
     """
     ratio = results.relative_to_base(method, ASPECTS[name], nfe, k)
     change = Interval(ratio.mean - 1, ratio.half_width, ratio.n)
-    words = {1: "gained", 0: "kept", -1: "lost", None: "undecided"}
-    return Verdict(words[judge(change, MARGIN)], change)
+    return Verdict(word(change), change)
 
 
 def aspects(results: Results) -> pd.DataFrame:

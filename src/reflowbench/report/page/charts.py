@@ -25,6 +25,7 @@ SHAPES = [
     "M0,1.1L1.05,-.8H-1.05Z",
     "M-.4,-1.1H.4V-.4H1.1V.4H.4V1.1H-.4V.4H-1.1V-.4H-.4Z",
     "M-.8,-1.1L0,-.4L.8,-1.1L1.1,-.8L.4,0L1.1,.8L.8,1.1L0,.4L-.8,1.1L-1.1,.8L-.4,0L-1.1,-.8Z",
+    "M-1.1,0L.8,-1.05V1.05Z",
 ]
 """Markers of the methods as paths, for charts and legend alike; in the order of the Markdown report's."""
 
@@ -76,9 +77,9 @@ def by_round(numbers: Numbers, metric: str, label: str, log: bool = False, nfes:
     for nfe in nfes:
         base = numbers.at(results.methods[0], 0, metric, nfe).mean
         references.append({"nfe": nfe, "y": base, "label": f"base model {plain(base)}", "style": "base"})
-        real = numbers.floor(metric)
+        real = results.floor(metric)
         references.append({"nfe": nfe, "y": real, "label": f"real images {plain(real)}", "style": "real"})
-    x = _axis("round k", (results.rounds[0] - 0.25, results.rounds[-1] + 0.25), values=results.rounds, format="d")
+    x = _axis("round k", (results.rounds[0] - 0.25, results.last + 0.25), values=results.rounds, format="d")
     chosen = [_AT_NFE] if len(nfes) > 1 else []
     curves = _curves(numbers, rows, [_VISIBLE, *chosen], x, _value(label, log), _CONDITIONS)
     return _chart(numbers, [*_references(references, chosen), curves])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -67,30 +68,25 @@ class Numbers:
     @property
     def last_models(self) -> list[tuple[str, str, int]]:
         """Name, method and round of the base model and of every method's last model."""
-        last = self.results.rounds[-1]
+        last = self.results.last
         return [(BASE, self.results.methods[0], 0), *((method, method, last) for method in self.results.methods)]
-
-    def floor(self, metric: str) -> float:
-        """What real images score; NaN where that has no meaning or is missing."""
-        return self.results.floor(metric) if f"{metric}_floor" in self._metrics else math.nan
-
-    @cached_property
-    def _metrics(self) -> set[str]:
-        return set(self.results.table["metric"])
 
     def evaluations(self, method: str, k: int) -> float:
         """Network evaluations of a chain up to a round, after its base: training and pairs, forward and back.
+
+        A round that was not evaluated counts as much as the next one that was.
 
         Args:
             method: Method.
             k: Round.
 
         Returns:
-            The mean over seeds; NaN if a round does not say.
+            The mean over seeds; NaN if an evaluated round lacks the number.
         """
         kinds = [f"{kind}_evaluations" for kind in ("train", "forward", "inversion")]
-        rounds = [r for r in self.results.rounds if 0 < r <= k]
-        return float(sum(self.at(method, r, kind).mean for r in rounds for kind in kinds))
+        pairs = [(before, after) for before, after in itertools.pairwise(self.results.rounds) if after <= k]
+        spent = {after: sum(self.at(method, after, kind).mean for kind in kinds) for _, after in pairs}
+        return float(sum((after - before) * spent[after] for before, after in pairs))
 
 
 def colour_of(index: int) -> str:

@@ -47,6 +47,7 @@ def render(
         "charts": specs,
         "tables": table.columns(numbers),
         "samples": asdict(shown),
+        "rounds": results.rounds,
         "fd": {f"{m}/{k}/{nfe}": str(found) for (m, k, nfe), found in numbers.frechet.items()},
     }
     profile = str(results.table["profile"].iloc[0])

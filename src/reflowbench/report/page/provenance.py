@@ -36,7 +36,7 @@ def conditions(numbers: Numbers, settings: Settings) -> Facts:
         ("Solver", f"{results.solver} at NFE {listed([*map(str, results.nfes)])}; {ADAPTIVE} with tolerance "
                    f"{settings.evaluate.adaptive_tolerance:g}"),
         ("Weights", f"exponential moving average, decay {training.ema:g} in a round"),
-        ("Real images", f"what they score against real images: FD {plain(numbers.floor(FD))}, {n} training images "
+        ("Real images", f"what they score against real images: FD {plain(results.floor(FD))}, {n} training images "
                         "drawn with replacement, against all; it is the floor of the charts"),
         ("Error over samples", f"the column `error`: jackknife over {settings.evaluate.groups} groups of samples, the "
                                "model given"),

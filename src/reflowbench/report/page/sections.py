@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from reflowbench.report import headline
 from reflowbench.report.page import charts, words
 from reflowbench.report.page.markup import Html, element, grid, join, options
 from reflowbench.report.page.numbers import Numbers
@@ -80,20 +81,25 @@ def _key(name: str, dashes: str) -> Html:
 
 
 def frechet(numbers: Numbers) -> Html:
-    """The headline figure."""
+    """Frechet distance by round, its floors, and distances to other references."""
     results = numbers.results
     said = words.by_round(numbers, FD, results.nfes[-1], "FD")
     note = (
-        "Lower is better; log axis. Means and 95 % intervals over seeds, drawn slightly apart. Real images are scored "
-        "against real images: a perfect model would not score 0."
+        "Lower is better; log axis. Means and 95 % intervals over seeds, drawn slightly apart. The floor is the "
+        "score of real images against real images, so a perfect model does not score 0."
     )
-    return figure("fd_by_round", "Frechet distance by round", said, round_rows(numbers, "FD", FD, results.nfes), note)
+    chart = figure("fd_by_round", "Frechet distance by round", said, round_rows(numbers, "FD", FD, results.nfes), note)
+    tables = [grid("Floors of FD", *headline.floors(results))]
+    if found := headline.references(results):
+        title = f"FD to other references, after round {results.last}, NFE {results.nfes[-1]}"
+        tables.append(grid(title, *found))
+    return join([chart, *tables])
 
 
 def steps(numbers: Numbers) -> Html:
     """One step against many, and cost against quality."""
     results = numbers.results
-    last = results.rounds[-1]
+    last = results.last
     by_nfe = [
         [name if k == 0 else f"{name}, k = {k}", *(str(numbers.at(method, k, FD, n)) for n in results.nfes)]
         for name, method, k in numbers.last_models
@@ -111,7 +117,7 @@ def steps(numbers: Numbers) -> Html:
     header = ["model", "thousand evaluations", *(f"FD, NFE {n}" for n in results.nfes)]
     return join([
         figure("fd_by_nfe", f"One step against many, after round {last}", words.by_nfe(numbers), nfe_table,
-               "Lower left is better; log axes. The broad line follows the best of all models within so many steps."),
+               "Lower left is better; log axes. The broad line follows the best of all models up to each NFE."),
         figure("fd_by_cost", "Cost against quality", words.by_cost(numbers), grid("FD by cost", header, by_cost),
                "Lower left is better. Network evaluations of training and of making pairs, noise to image and back, "
                "added up over the rounds; a point's number is its round. A training evaluation also has a backward "
@@ -138,7 +144,7 @@ def spectrum(numbers: Numbers, spec: charts.Spec) -> Html:
     indices = sorted({row["x"] for row in rows})
     table = [[str(i), *(by_cell.get((name, i), "missing") for name in models)] for i in indices]
     ends = [f"{name} {by_cell.get((name, indices[0]), 'missing')}" for name in models] if indices else ["missing"]
-    last = numbers.results.rounds[-1]
+    last = numbers.results.last
     said = f"Along the first direction, samples have this share of the variance of real images: {', '.join(ends)}."
     note = (
         "Eigenvalues of the covariance of the samples' pixels, largest first, over those of real images; models after "
@@ -161,8 +167,9 @@ def straightness(numbers: Numbers) -> Html:
 def samples(numbers: Numbers, shown: Sheets) -> Html:
     """A row of samples per method, with a slider over the rounds."""
     results = numbers.results
-    last, many = results.rounds[-1], f"{results.solver}_{results.nfes[-1]}"
-    slider = element("input", type="range", id="round", min=results.rounds[0], max=last, step=1, value=last)
+    last, many = results.last, f"{results.solver}_{results.nfes[-1]}"
+    steps = len(results.rounds) - 1  # the slider counts the evaluated rounds, of which some may be skipped
+    slider = element("input", type="range", id="round", min=0, max=steps, step=1, value=steps)
     controls = element(
         "div",
         element("label", "Round k = ", element("output", str(last), id="round-shown", for_="round"), slider),

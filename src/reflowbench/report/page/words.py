@@ -1,17 +1,18 @@
-"""What the page says in words: who collapsed, what was lost, what it bought and cost."""
+"""The page in words: verdicts, what each method changed, and what it costs."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-from reflowbench.report.collapse import comparison, factor, percent, rule
+from reflowbench.report import headline
+from reflowbench.report.collapse import aspect_words, comparison, factor, rule
 from reflowbench.report.page.charts import frontier, shape_of
-from reflowbench.report.page.markup import Html, element, join, prose, text
+from reflowbench.report.page.markup import Html, element, grid, join, prose
 from reflowbench.report.page.numbers import Numbers, colour_of
 from reflowbench.report.tables import FD, cost_columns, plain
 from reflowbench.results.access import BASELINE
-from reflowbench.results.verdicts import ASPECTS, aspect, verdict
+from reflowbench.results.verdicts import ASPECTS, GROWS, INCONCLUSIVE, MARGIN, SHRINKS, STABLE, verdict
 
 
 def marker(index: int) -> Html:
@@ -26,41 +27,31 @@ def listed(names: Sequence[str]) -> str:
 
 
 def summary(numbers: Numbers) -> Html:
-    """The answer in five lines."""
+    """The answer: methods by verdict, and a table for each of the two questions."""
     results = numbers.results
-    few, many, last = results.nfes[0], results.nfes[-1], results.rounds[-1]
-    words = {method: verdict(results, method, many).word for method in results.methods}
-
-    def who(title: str, kind: str, *wanted: str) -> tuple[str, str, Html]:
-        found = listed([method for method, word in words.items() if word in wanted])
-        return title, kind if found else "", element("strong", found or "none for certain")
-
-    def frechet(nfe: int) -> Html:
-        ends = ", ".join(f"{method} {numbers.at(method, last, FD, nfe)}" for method in results.methods)
-        return text(f"FD at NFE {nfe}: base {numbers.at(results.methods[0], 0, FD, nfe)}; after round {last} {ends}.")
-
-    costs = ", ".join(
-        f"{method} {forward} + {inversion}"
-        for method in results.methods
-        for forward, inversion in [cost_columns(results, method)]
-    )
-    lines = [who("Collapsed", "collapsed", "collapses"), who("Held or improved", "held", "holds", "improves")]
-    if "undecided" in words.values():
-        lines.append(who("Undecided", "undecided", "undecided"))
-    lines += [("Many steps", "", frechet(many)), ("One step" if few == 1 else "Few steps", "", frechet(few))]
-    price = f"Network evaluations for pairs per training evaluation, forward + inverted: {costs}."
-    lines.append(("Price", "", text(price)))
-    return element(
-        "dl",
-        *(element("div", element("dt", term), element("dd", value), class_=kind) for term, kind, value in lines),
-        class_="summary",
-    )
+    words = {method: verdict(results, method, results.nfes[-1]).word for method in results.methods}
+    titles = {GROWS: "FD grows", STABLE: "FD is stable", SHRINKS: "FD shrinks", INCONCLUSIVE: "Inconclusive"}
+    found = {kind: listed([method for method in words if words[method] == kind]) for kind in titles}
+    lines = [
+        element("div", element("dt", titles[kind]), element("dd", element("strong", names)), class_=kind)
+        for kind, names in found.items()
+        if names
+    ]
+    noted = headline.notes(results)
+    return join([
+        element("dl", *lines, class_="summary"),
+        element("h3", "Full steps over the rounds (collapse)"),
+        grid(f"{results.solver}, NFE {results.nfes[-1]}", *headline.full_steps(results)),
+        element("p", prose(noted)) if noted else "",
+        element("h3", headline.step_title(results)),
+        grid(f"{results.solver}, NFE {results.nfes[0]}", *headline.one_step(results)),
+    ])  # fmt: skip
 
 
 def card(numbers: Numbers, index: int) -> Html:
-    """One method: its verdict, what the verdict rests on, what was lost, what it costs."""
+    """One method: its verdict, the growth behind it, quality, diversity, coverage and cost."""
     results = numbers.results
-    method, few, many, last = results.methods[index], results.nfes[0], results.nfes[-1], results.rounds[-1]
+    method, few, many, last = results.methods[index], results.nfes[0], results.nfes[-1], results.last
     found = verdict(results, method, many)
     facts = [
         (
@@ -69,15 +60,13 @@ def card(numbers: Numbers, index: int) -> Html:
         )
         for nfe in dict.fromkeys((many, few))
     ]
-    for name in ASPECTS:
-        change = aspect(results, method, name, many, last)
-        word = element("b", change.word, class_=change.word)
-        facts.append((name, join([word, _whole(percent(change.change))], " ")))
+    for name, word, change in aspect_words(results, method, many, last):
+        facts.append((name, join([element("b", word, class_=word), _whole(change)], " ")))
     forward, inversion = cost_columns(results, method)
     facts.append(("pairs cost", join([_whole(f"{forward} forward,"), _whole(f"{inversion} inverted")], " ")))
     parts = [
         element("h3", marker(index), method, " ", element("span", found.word, class_=f"badge {found.word}")),
-        element("p", factor(found.change)),
+        element("p", f"FD {factor(found.change)} a round since the base"),
         element("dl", *(element("div", element("dt", term), element("dd", value)) for term, value in facts)),
     ]
     if method != BASELINE and BASELINE in results.methods:
@@ -92,7 +81,7 @@ def _whole(value: object) -> Html:
 
 
 def how_decided(numbers: Numbers) -> Html:
-    """The rules behind the words."""
+    """The rule behind the words."""
     named = ", ".join(f"{metric} ({name})" for name, metric in ASPECTS.items())
     return element(
         "details",
@@ -101,9 +90,9 @@ def how_decided(numbers: Numbers) -> Html:
         element(
             "p",
             prose(
-                f"Quality, diversity and coverage are relative changes of {named} since the base model, judged by the "
-                "same margin: *kept*, else *lost* or *gained*, else *undecided*. Quality gained beside lost diversity "
-                "means typical samples, not better ones. FD alone does not say what was lost."
+                f"Quality, diversity and coverage are relative changes of {named} since the base model, in words by "
+                f"the same rule: *stable* within {MARGIN:.0%}, else *grows* or *shrinks*, else *inconclusive*. Quality "
+                "that grows while diversity shrinks means typical samples, not better ones."
             ),
         ),
     )
@@ -112,24 +101,24 @@ def how_decided(numbers: Numbers) -> Html:
 def by_round(numbers: Numbers, metric: str, nfe: int, name: str) -> str:
     """What a chart by round shows, in words."""
     results = numbers.results
-    last, base = results.rounds[-1], numbers.at(results.methods[0], 0, metric, nfe)
+    last, base = results.last, numbers.at(results.methods[0], 0, metric, nfe)
     ends = ", ".join(f"{method} {numbers.at(method, last, metric, nfe)}" for method in results.methods)
-    real = numbers.floor(metric)
+    real = results.floor(metric)
     floor = "" if math.isnan(real) else f" Real images: {plain(real)}."
     return f"At NFE {nfe}, {name} goes from {base} (base model) to {ends} after round {last}.{floor}"
 
 
 def by_nfe(numbers: Numbers) -> str:
-    """Who is best within how many steps."""
+    """The best model up to each NFE."""
     best = frontier(numbers)
     if not best:
         return "No Frechet distance is known."
     parts = [f"{name} at NFE {nfe} ({plain(value)})" for nfe, (value, name) in best.items()]
-    return f"Lowest mean FD within so many evaluations: {', '.join(parts)}."
+    return f"Lowest mean FD up to each NFE: {', '.join(parts)}."
 
 
 def by_cost(numbers: Numbers) -> str:
     """What a whole chain costs."""
-    last = numbers.results.rounds[-1]
+    last = numbers.results.last
     parts = [f"{method} {plain(numbers.evaluations(method, last) / 1000)}" for method in numbers.results.methods]
     return f"Thousand network evaluations for {last} rounds, training and pairs: {', '.join(parts)}."

@@ -25,9 +25,11 @@ function config() {
   };
 }
 
-// Colours that depend on the theme: on a dark page, black would be unseen and dark blue hard to see.
+// Colours that depend on the theme: on a dark page, black, dark blue and dark red would be hard to see.
 function themed(spec) {
-  const own = { "@muted": colour("--muted"), "#000000": colour("--ink"), "#0072B2": colour("--blue") };
+  const own = {
+    "@muted": colour("--muted"), "#000000": colour("--ink"), "#0072B2": colour("--blue"), "#882255": colour("--red"),
+  };
   return JSON.parse(JSON.stringify(spec), (_, value) => (typeof value === "string" ? (own[value] ?? value) : value));
 }
 

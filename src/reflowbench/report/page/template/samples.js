@@ -2,7 +2,7 @@
 const shownSheets = [...document.querySelectorAll(".sheet")];
 
 function showSamples() {
-  const round = Number(byId("round").value);
+  const round = data.rounds[Number(byId("round").value)];
   const solver = byId("sampler").value;
   const label = data.samples.solvers[solver];
   const nfe = solver.includes("_") ? Number(solver.split("_").at(-1)) : -1;
