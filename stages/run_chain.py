@@ -31,7 +31,7 @@ def run_seed(args: argparse.Namespace, seed: int, work: Path, out: Path) -> None
     for k in (r.k for r in grid.rounds):
         folder = work / f"s{seed}" / f"k{k}"
         common = vars(args) | {"seed": seed, "round": k, "model": model, "start": model, "floor": False, "plots": None}
-        common |= {"synthetic": None, "inverted": None}
+        common |= {"synthetic": None, "inverted": None, "coupling": None}
         if "generate_pairs" in stages:
             common["synthetic"] = _made(generate_pairs, common, folder / "synthetic")
         if "rca_regenerate" in stages:
