@@ -17,7 +17,7 @@ from reflowbench.core.params import (
 )
 from reflowbench.core.stage import run_stage
 from reflowbench.core.workspace import open_workspace, publish
-from reflowbench.couplings.shared import registry
+from reflowbench.couplings.shared import entries, registry
 from stages import evaluate, generate_pairs, rca_regenerate, train_round
 
 GROUPS = (GridParams, RoundParams, GuardParams, PairsParams, EvaluateParams, MonitorParams, LatentsParams)
@@ -65,7 +65,7 @@ def main(args: argparse.Namespace) -> None:
 
 PARSER = argparse.ArgumentParser(description=__doc__)
 PARSER.add_argument("--chain", required=True)
-PARSER.add_argument("--method", choices=registry.names(), required=True)
+PARSER.add_argument("--method", choices=entries.names(), required=True)
 PARSER.add_argument("--bases", type=Path, required=True, help="folder with a base model per seed")
 PARSER.add_argument("--data", type=Path, required=True)
 PARSER.add_argument("--heldout", type=Path, required=True)
