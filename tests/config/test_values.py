@@ -66,6 +66,11 @@ UNET = {"name": "unet", "channels": 8, "multipliers": [1, 2], "blocks": 1, "atte
             {},
             f"methods.rac.method: missing; rac is no method: name one of {', '.join(registry.names())}",
         ),
+        (
+            "methods.base",
+            {"method": "reflow"},
+            "methods.base: a method cannot be named base, conditions, exact, floor,",
+        ),
         ("methods.reflow", {}, "methods.reflow.method: missing; want reflow"),
         (
             "methods.rca.method",

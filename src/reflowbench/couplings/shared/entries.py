@@ -18,6 +18,8 @@ from reflowbench.core.errors import ReflowbenchError
 FOLDER = Path(__file__).parents[1]
 _PACKAGE = "reflowbench.couplings"
 _KEY = "method"
+_RESERVED = ("base", "conditions", "exact", "floor", "profile", "real", "round")
+"""Names in tables and summaries of what is no method."""
 
 
 def names() -> list[str]:
@@ -26,7 +28,7 @@ def names() -> list[str]:
 
 
 def fault(name: str, block: Mapping[str, Any]) -> str:
-    """Say what is wrong with the method that an entry names; empty if nothing is.
+    """Say what is wrong with the name of an entry, or with the method that it names; empty if nothing is.
 
     Args:
         name: The entry.
@@ -35,6 +37,8 @@ def fault(name: str, block: Mapping[str, Any]) -> str:
     Returns:
         Such as `methods.rca_real.method = 'rac': ...`.
     """
+    if name in _RESERVED:
+        return f"methods.{name}: a method cannot be named {', '.join(_RESERVED[:-1])} or {_RESERVED[-1]}"
     path, known, own = f"methods.{name}.{_KEY}", names(), name in names()
     if _KEY not in block:
         return f"{path}: missing; " + (
