@@ -18,7 +18,7 @@ from reflowbench.core.params import (
 )
 from reflowbench.core.stage import run_stage
 from reflowbench.core.workspace import open_workspace, publish
-from reflowbench.couplings.shared import registry
+from reflowbench.couplings.shared import entries, registry
 from stages import evaluate, generate_pairs, rca_regenerate, train_round
 
 GROUPS = (GridParams, RoundParams, GuardParams, PairsParams, EvaluateParams, MonitorParams, LatentsParams)
@@ -32,7 +32,7 @@ def run_seed(args: argparse.Namespace, seed: int, work: Path, out: Path) -> None
     for k in (r.k for r in grid.rounds):
         folder = work / f"s{seed}" / f"k{k}"
         common = vars(args) | {"seed": seed, "round": k, "model": model, "start": model, "floor": False, "plots": None}
-        common |= {"synthetic": None, "inverted": None, "data": args.space / TRAIN}
+        common |= {"synthetic": None, "inverted": None, "coupling": None, "data": args.space / TRAIN}
         if "generate_pairs" in stages:
             common["synthetic"] = _made(generate_pairs, common, folder / "synthetic")
         if "rca_regenerate" in stages:
@@ -66,7 +66,7 @@ def main(args: argparse.Namespace) -> None:
 
 PARSER = argparse.ArgumentParser(description=__doc__)
 PARSER.add_argument("--chain", required=True)
-PARSER.add_argument("--method", choices=registry.names(), required=True)
+PARSER.add_argument("--method", choices=entries.names(), required=True)
 PARSER.add_argument("--bases", type=Path, required=True, help="folder with a base model per seed")
 PARSER.add_argument("--data", type=Path, required=True)
 PARSER.add_argument("--space", type=Path, required=True, help="folder of what models are trained on: images or latents")

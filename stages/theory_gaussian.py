@@ -1,6 +1,7 @@
 """theory_gaussian: all rounds of a method on laws in closed form."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from reflowbench.core.artifacts import atomic
@@ -14,9 +15,9 @@ from reflowbench.theory.gaussian.flows import ChainJob, Result, cells, run_chain
 GROUPS = (TheoryGaussianParams,)
 
 
-def work(job: ChainJob) -> Result:
+def work(args: argparse.Namespace, job: ChainJob) -> Result:
     """Run one chain; the method is loaded where it runs."""
-    return run_chain(job, registry.load(job.method))
+    return run_chain(job, registry.load_entry(args.method, args.params, args.coupling))
 
 
 def main(args: argparse.Namespace) -> None:
@@ -27,11 +28,14 @@ def main(args: argparse.Namespace) -> None:
     jobs = [ChainJob(cell, params, args.bases, args.method, own) for cell in cells(params)]
     with atomic(args.out) as temporary:
         temporary.mkdir()
-        write_results(temporary, progress(in_parallel(work, jobs), f"{args.method} chains", len(jobs)), params)
+        write_results(
+            temporary, progress(in_parallel(partial(work, args), jobs), f"{args.method} chains", len(jobs)), params
+        )
 
 
 PARSER = argparse.ArgumentParser(description=__doc__)
-PARSER.add_argument("--method", choices=registry.names(), required=True)
+PARSER.add_argument("--method", required=True, help="entry of `methods`")
+PARSER.add_argument("--coupling", type=Path, help="record of the method's code (default: none is checked)")
 PARSER.add_argument("--bases", type=Path, required=True, help="folder of base models")
 PARSER.add_argument("--out", type=Path, required=True, help="folder for the scores")
 

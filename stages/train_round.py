@@ -25,7 +25,7 @@ GROUPS = (RoundParams, GuardParams, PairsParams, MonitorParams, LatentsParams)
 def main(args: argparse.Namespace) -> None:
     """Train from the weights of the round before; write the EMA weights."""
     set_threads()
-    method = registry.load(args.method)
+    method = registry.load_entry(args.method, args.params, args.coupling)
     data = open_data(args.data, load_group(LatentsParams, args.params))
     params = load_group(RoundParams, args.params, args.chain)
     own, guard = registry.load_method_params(args.method, args.chain, args.params), load_group(GuardParams, args.params)
@@ -62,7 +62,8 @@ def main(args: argparse.Namespace) -> None:
 
 
 PARSER = argparse.ArgumentParser(description=__doc__)
-PARSER.add_argument("--method", choices=registry.names(), required=True)
+PARSER.add_argument("--method", required=True, help="entry of `methods`")
+PARSER.add_argument("--coupling", type=Path, help="record of the method's code (default: none is checked)")
 PARSER.add_argument("--chain", help="variant of the method, in a study")
 PARSER.add_argument("--seed", type=int, required=True)
 PARSER.add_argument("--round", type=int, required=True)

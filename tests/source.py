@@ -60,9 +60,9 @@ def calls(path):
 
 
 def methods_loaded(path, method):
-    """Files of methods that a stage script imports by name: that of its `--method`, or all that it checks."""
+    """Files of methods that a stage script imports by name: that of its entry, or all that it checks."""
     called = {name for name, _ in calls(path) if name.startswith("registry.") and "(" not in name}
-    loading = {"registry.load", "registry.load_method_params", "registry.load_theory_params"}
+    loading = {"registry.load", "registry.load_entry", "registry.load_method_params", "registry.load_theory_params"}
     assert called <= loading | {"registry.check", "registry.names", "registry.build"}  # build: that of the networks
     if "registry.check" in called:
         return [COUPLINGS / f"{name}.py" for name in registry.names()]

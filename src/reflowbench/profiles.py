@@ -14,7 +14,7 @@ from reflowbench.core.artifacts import write_text
 from reflowbench.core.config import PARAMS_FILE, read_yaml, shortened, validate
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.params import Params, space_of
-from reflowbench.couplings.shared import registry
+from reflowbench.couplings.shared import entries, registry
 
 FOLDER = Path("profiles")
 DEFAULTS = "defaults"
@@ -31,8 +31,9 @@ def resolve(name: str, folder: Path = FOLDER) -> dict[str, Any]:
     """Merge a profile over the defaults and fill in what follows from the grid.
 
     A profile gives the number of rounds as `grid.n_rounds`; the chain of rounds that dvc.yaml
-    iterates over, and the methods of each stage group, follow from it. A study names `chains`
-    instead of methods: variants that differ from a method's block.
+    iterates over, and the methods of each stage group, follow from it. An entry of `methods` that is
+    named otherwise than a method is a variant: it names its method, and takes from that method's block
+    what it does not say. A study names `chains` instead, which run without stages of their own.
 
     Args:
         name: The profile.
@@ -65,8 +66,13 @@ def resolve(name: str, folder: Path = FOLDER) -> dict[str, Any]:
             name: {"method": None, "base": "independent", "params": {}, "round": {}, "pairs": {}} | chain
             for name, chain in merged["chains"].items()
         }
-    elif isinstance(grid["methods"], list):
-        grid["stages"] = registry.stages_of([m for m in grid["methods"] if m in registry.names()])
+    methods = merged["methods"]
+    if isinstance(methods, dict):
+        merged["methods"] = {name: _filled(name, block, methods, str(source)) for name, block in methods.items()}
+        if "chains" not in merged and isinstance(grid["methods"], list):
+            blocks = {name: block for name, block in merged["methods"].items() if isinstance(block, dict)}
+            right = [name for name, block in blocks.items() if not entries.fault(name, block)]
+            grid["stages"] = registry.stages_of({n: blocks[n]["method"] for n in grid["methods"] if n in right})
     values = {"profile": name, **merged}
     registry.check(validate(values, str(source)), str(source))
     return values
@@ -84,6 +90,16 @@ def _merge(base: dict[str, Any], overlay: dict[str, Any], source: str, prefix: s
         else:
             merged[key] = value
     return merged
+
+
+def _filled(name: str, block: Any, blocks: dict[str, Any], source: str) -> Any:
+    """An entry of `methods` with its method first, and of a variant the rest of the method's block."""
+    own = name if name in entries.names() else None
+    method = block.get("method", own) if isinstance(block, dict) else None
+    if method not in entries.names():
+        return block  # the checks name it
+    common = blocks.get(method) if method != name else None
+    return {"method": method} | _merge(common if isinstance(common, dict) else {}, block, source, f"methods.{name}.")
 
 
 class _Dumper(yaml.SafeDumper):

@@ -27,8 +27,9 @@ def written(folder, profile, change=lambda text: text):
 
 def every_method(name="digits"):
     profile = profiles.resolve(name, ROOT / "profiles")
-    methods = registry.names()
-    profile["grid"] |= {"methods": methods, "stages": registry.stages_of(methods)}
+    couplings = {name: name for name in registry.names()} | {"rca_fixed": "rca"}
+    profile["methods"]["rca_fixed"] = profile["methods"]["rca"]
+    profile["grid"] |= {"methods": list(couplings), "stages": registry.stages_of(couplings)}
     return profile
 
 
@@ -84,8 +85,9 @@ def test_a_chain_is_all_of_a_method_and_seed_and_chains_need_no_chain(nodes, pla
     for name, task in chains.items():
         assert {s.partition("@")[2].partition("-after")[0] for s in task.stages if "after" in s} == {name}
         assert not set(task.after) & cells
-        seed = name.rpartition("-")[2]
-        assert set(task.after) == {"prepare_data", "train_features", f"train_base@{seed}"}
+        entry, _, seed = name.rpartition("-")
+        first = {"prepare_data", "train_features", f"train_base@{seed}", f"coupling@{entry}"}
+        assert set(task.after) == first
         assert {stage for stage in task.stages if stage.startswith("evaluate@")} == {
             f"evaluate@{name}-{k}" for k in grid["ks"]
         }
@@ -94,16 +96,16 @@ def test_a_chain_is_all_of_a_method_and_seed_and_chains_need_no_chain(nodes, pla
 def test_theory_waits_for_nothing_of_the_images(plan):
     theory = {task.name: task for task in plan.tasks if task.name.startswith("theory")}
     assert {name for name, task in theory.items() if task.after} == {
-        f"theory_gaussian@{method}" for method in registry.names()
+        f"theory_gaussian@{entry}" for entry in every_method()["grid"]["methods"]
     }
-    assert {need for task in theory.values() for need in task.after} == {"theory_gaussian_base"}
+    code = {f"coupling@{entry}" for entry in every_method()["grid"]["methods"]}
+    assert {need for task in theory.values() for need in task.after} == {"theory_gaussian_base"} | code
 
 
 def test_a_grid_of_one_cell_has_the_same_parts(tmp_path):
     """Where a matrix has one item, what gathers over it looks like what needs one stage."""
     profile = profiles.resolve("tiny", ROOT / "profiles")
-    methods = ["ot"]
-    profile["grid"] |= {"methods": methods, "stages": registry.stages_of(methods)}
+    profile["grid"] |= {"methods": ["ot"], "stages": registry.stages_of({"ot": "ot"})}
     plan = make_plan(written(tmp_path, profile))
     assert set(plan.final) == GATHERED
     assert {"ot-0", "train_base@0", "evaluate_base@0", "theory_gaussian@ot"} <= {task.name for task in plan.tasks}

@@ -7,6 +7,8 @@ import yaml
 
 from reflowbench import profiles
 from reflowbench.core.errors import ReflowbenchError
+from reflowbench.couplings.rca import RcaParams
+from reflowbench.couplings.shared import registry
 from tests.config.checks import check
 from tests.conftest import ROOT
 
@@ -35,6 +37,28 @@ def test_an_overlay_changes_only_what_it_names(tmp_path):
     assert mine | {"profile": ""} == digits | {"profile": ""}
 
 
+def test_a_variant_has_of_its_method_what_it_does_not_say(tmp_path):
+    """Of the method's block in this profile: a profile's size of things is that of its variants too."""
+    shutil.copytree(ROOT / "profiles", tmp_path, dirs_exist_ok=True)
+    (tmp_path / "mine.yaml").write_text(
+        "grid: {n_rounds: 1, methods: [ot, rca, rca_real]}\n"
+        "methods:\n  ot: {chunk: 5}\n  rca_real: {real_fraction: 1.0, method: rca}\n"
+        "  ot_short: {method: ot, potential: {steps: 7}}\n"
+    )
+    mine, digits = profiles.resolve("mine", tmp_path), profiles.resolve("digits", tmp_path)
+    rca, ot = digits["methods"]["rca"], digits["methods"]["ot"]
+    assert all(next(iter(block)) == "method" for block in mine["methods"].values())
+    assert mine["methods"]["rca"] == rca and mine["methods"]["rca_real"] == rca | {"real_fraction": 1.0}
+    assert mine["methods"]["ot_short"] == ot | {"chunk": 5, "potential": ot["potential"] | {"steps": 7}}
+    groups = {"generate_pairs": 2, "rca_regenerate": 2, "reflow": 0, "rca": 2, "ocar": 1}
+    assert {group: len(names) for group, names in mine["grid"]["stages"].items()} == groups
+    assert mine["grid"]["stages"]["rca"] == ["rca", "rca_real"]
+    params = check(mine)
+    assert registry.method_params(params, "rca_real", None, "params.yaml") == RcaParams(
+        real_fraction=1.0, **{key: rca[key] for key in ("regenerate_every", "source", "whiten")}
+    )
+
+
 def test_another_kind_of_network_takes_the_place_of_the_defaults(tmp_path):
     shutil.copytree(ROOT / "profiles", tmp_path, dirs_exist_ok=True)
     unet = {"name": "unet", "channels": 8, "multipliers": [1], "blocks": 1, "attention": [], "head_channels": 4}
@@ -54,6 +78,16 @@ def test_another_kind_of_network_takes_the_place_of_the_defaults(tmp_path):
         ("grid: {n_rounds: 1}\nround: {step: 5}", "round.step: unknown parameter"),
         ("grid: {n_rounds: 1, methods: [reflow, rac]}", "grid.methods.1 = 'rac'"),
         ("grid: {n_rounds: 1}\nmethods: {rca: {alpha: 5}}", "methods.rca.alpha: unknown parameter"),
+        (
+            "grid: {n_rounds: 1}\nmethods: {rca_real: {}}",
+            "methods.rca_real.method: missing; rca_real is no method: name",
+        ),
+        ("grid: {n_rounds: 1}\nmethods: {rca_real: {method: rac}}", "methods.rca_real.method = 'rac': input should be"),
+        ("grid: {n_rounds: 1}\nmethods: {rca_real: {method: [a]}}", r"methods.rca_real.method = \['a'\]: input should"),
+        ("grid: {n_rounds: 1}\nmethods: {rca_real: 3}", "methods.rca_real = 3: input should be a valid dictionary"),
+        ("grid: {n_rounds: 1}\nmethods: {rca: {method: ocar}}", "methods.rca.method = 'ocar': want rca, the method of"),
+        ("grid: {n_rounds: 1}\nmethods: {a: {method: rca, alpha: 5}}", "methods.a.alpha: unknown parameter"),
+        ("grid: {n_rounds: 1}\nmethods: {a: {method: rca}}\nchains: {b: {method: a}}", "chains.b.method = 'a': input"),
         ("grid: {n_rounds: 2, ks: [1]}", "grid = .*: ks must ascend and end with 2"),
         ("grid: {n_rounds: 1}\nchains: {a: {}}", "chains.a.method = None: input should be a valid string"),
         ("grid: {n_rounds: 1}\nchains: {a: {method: b}}", "chains.a.method = 'b': input should be one of"),

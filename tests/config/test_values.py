@@ -46,7 +46,11 @@ UNET = {"name": "unet", "channels": 8, "multipliers": [1, 2], "blocks": 1, "atte
             "methods.rca.real_fraction = 'half': input should be a valid number",
         ),
         ("methods.rca.source", "current", "should be 'round_start', 'raw' or 'ema'"),
-        ("methods.rca", {"real_fraction": 0.5, "regenerate_every": 0, "source": "raw"}, "methods.rca.whiten: missing"),
+        (
+            "methods.rca",
+            {"method": "rca", "real_fraction": 0.5, "regenerate_every": 0, "source": "raw"},
+            "methods.rca.whiten: missing",
+        ),
         ("methods.rca", 3, "methods.rca = 3: input should be a valid dictionary"),
         ("methods.ot.potential.lr", 0.0, "methods.ot.potential.lr = 0.0: input should be greater than 0"),
         (
@@ -57,7 +61,33 @@ UNET = {"name": "unet", "channels": 8, "multipliers": [1, 2], "blocks": 1, "atte
         ("methods.reflow.lr", 0.1, "methods.reflow.lr: unknown parameter; allowed here: none"),
         ("methods.ocar.replay", 5, "methods.ocar.replay = 5: must divide round.batch = 256, since that share of the"),
         ("round.batch", 254, "methods.ocar.replay = 4: must divide round.batch = 254, since that share of the batch"),
-        ("methods.rac", {}, f"methods.rac: no such method; there are: {', '.join(registry.names())}"),
+        (
+            "methods.rac",
+            {},
+            f"methods.rac.method: missing; rac is no method: name one of {', '.join(registry.names())}",
+        ),
+        (
+            "methods.base",
+            {"method": "reflow"},
+            "methods.base: a method cannot be named base, conditions, exact, floor,",
+        ),
+        ("methods.reflow", {}, "methods.reflow.method: missing; want reflow"),
+        (
+            "methods.rca.method",
+            "ocar",
+            "methods.rca.method = 'ocar': want rca, the method of that name; give a variant",
+        ),
+        (
+            "methods.rca_fixed",
+            {"method": "rac"},
+            f"methods.rca_fixed.method = 'rac': input should be one of {', '.join(registry.names())}",
+        ),
+        ("methods.rca_fixed", {"method": ["rca"]}, "methods.rca_fixed.method = ['rca']: input should be one of accumu"),
+        (
+            "methods.rca_fixed",
+            {"method": "reflow", "weight": 1},
+            "methods.rca_fixed.weight: unknown parameter; allowed",
+        ),
         ("round.steps", 3.5, "round.steps = 3.5: input should be a valid integer"),
         ("round.steps", True, "round.steps = True: input should be a valid integer"),
         ("round.lr", float("nan"), "round.lr = nan"),
@@ -299,7 +329,7 @@ def test_groups_are_found_by_their_class(values, tmp_path):
         found = type(config.load_group(kind, tmp_path / "params.yaml"))
         assert found is (MLPParams if kind is NetworkParams else kind)
     rca = registry.load_method_params("rca", None, tmp_path / "params.yaml")
-    assert type(rca) is RcaParams and rca.model_dump() == values["methods"]["rca"]
+    assert type(rca) is RcaParams and {"method": "rca"} | rca.model_dump() == values["methods"]["rca"]
 
 
 def test_images_are_mirrored_for_the_independent_coupling_alone(values):

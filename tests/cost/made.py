@@ -21,7 +21,7 @@ _numbers = itertools.count()
 def params_of(method, round_=None, pairs=None, **block):
     """Parameters of a small run of one method: the tiny profile's, with changes."""
     values = profiles.resolve("tiny", ROOT / "profiles")
-    values["grid"] |= {"methods": [method], "stages": registry.stages_of([method])}
+    values["grid"] |= {"methods": [method], "stages": registry.stages_of({method: method})}
     values["network"] = NETWORK.model_dump()
     values["pairs"] |= {"n": 70, "steps": 2} | (pairs or {})
     values["round"] |= {"steps": 11, "batch": 24} | (round_ or {})
@@ -47,6 +47,7 @@ class Round:
         common = {
             "params": folder / "params.yaml",
             "chain": None,
+            "coupling": None,
             "method": name,
             "seed": 0,
             "round": 1,

@@ -17,7 +17,7 @@ FIELDS = dict(zip(COSTS, ("updates", "train", "forward", "inversion"), strict=Tr
 
 def of_method(name):
     values = profiles.resolve("tiny", ROOT / "profiles")
-    values["grid"] |= {"methods": [name], "stages": registry.stages_of([name])}
+    values["grid"] |= {"methods": [name], "stages": registry.stages_of({name: name})}
     values["theory_gaussian"] |= {"targets": ["gaussian"]}
     return validate(values)
 
@@ -27,8 +27,8 @@ def test_planned_is_what_the_rounds_record(name, tmp_path):
     params = of_method(name)
     p = params.theory_gaussian
     lines = {line.group: line for line in theory_lines(params, variants(params))}
-    method, unused = registry.load(name), theory_variant(variants(params)[0], params).unused()
-    own = method.params.model_validate(params.methods[name] | p.methods.get(name, {}))
+    variant = theory_variant(variants(params)[0], params)
+    method, unused, own = registry.load(name), variant.unused(), variant.params
     [cell] = cells(p)
     base = run_base(BaseJob(cell, p, tmp_path))
     chain = run_chain(ChainJob(cell, p, tmp_path, name, own), method)

@@ -3,13 +3,14 @@ import pytest
 from reflowbench import profiles
 from reflowbench.couplings.shared import registry
 from tests.conftest import ROOT
-from tests.dag.resolved import resolved
+from tests.dag.resolved import VARIANTS, resolved
 
 
 @pytest.fixture(scope="session")
 def stages(tmp_path_factory):
-    """Stages of the pipeline with every method that there is, of the study and of the controls."""
+    """Stages of the pipeline with every method that there is and two variants, of the study and of the controls."""
     profile = profiles.resolve("tiny", ROOT / "profiles")
-    methods = registry.names()
-    profile["grid"] |= {"methods": methods, "stages": registry.stages_of(methods)}
+    couplings = {name: name for name in registry.names()} | VARIANTS
+    profile["methods"] |= {name: profile["methods"][method] for name, method in VARIANTS.items()}
+    profile["grid"] |= {"methods": list(couplings), "stages": registry.stages_of(couplings)}
     return resolved(tmp_path_factory.mktemp("dag"), profile)

@@ -8,11 +8,15 @@ from dvc.repo import Repo
 
 from reflowbench import profiles
 from reflowbench.core import config
+from reflowbench.couplings.shared import entries
 from tests.conftest import ROOT
+from tests.source import COUPLINGS
 
 SINGLE = ("prepare_data", "train_features", "summarize", "report", "track")
 THEORY = ("theory_phase", "theory_gaussian_base", "theory_report")
 """Stages of the pipeline that are no matrix over methods and seeds."""
+VARIANTS = {"rca_fixed": "rca", "ot_small": "ot"}
+"""Entries of `methods` that are variants, and their methods."""
 CONTROLS = ("gans", "damage")
 """Optional stages, in controls/dvc.yaml: `dvc repro` of the root does not run them."""
 
@@ -42,6 +46,21 @@ def script_file(stage):
 def option(stage, name, default=None):
     words = stage.cmd.split()
     return words[words.index(f"--{name}") + 1] if f"--{name}" in words else default
+
+
+def coupling(stage):
+    """Name of the coupling that a stage runs, by its entry of `methods`; None if it runs none."""
+    entry = option(stage, "method")
+    return entry and raw(stage)["methods"][entry]["method"]
+
+
+def recorded(stage, stages):
+    """Code whose hashes are in a dependency of a stage: what its stage `coupling` writes, which watches all of it."""
+    outs = {out.def_path: other for other in stages.values() if script_of(other) == "coupling" for out in other.outs}
+    owners = [outs[dep.def_path] for dep in stage.deps if dep.def_path in outs]
+    assert all(COUPLINGS.relative_to(ROOT) in code_deps(owner) for owner in owners)
+    files = {file for owner in owners for file in entries.record(coupling(owner))["sha256"]}
+    return {COUPLINGS.relative_to(ROOT) / file for file in files}
 
 
 def code_deps(stage):

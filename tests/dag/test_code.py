@@ -6,7 +6,7 @@ from pathlib import Path
 
 from reflowbench.couplings.shared import registry
 from tests.conftest import ROOT
-from tests.dag.resolved import code_deps, option, script_file, script_of
+from tests.dag.resolved import VARIANTS, code_deps, coupling, recorded, script_file, script_of
 from tests.source import COUPLINGS, SRC, calls, reached
 
 
@@ -23,6 +23,7 @@ def test_methods_are_imported_by_name_in_one_place_only():
     # Only stages (see `methods_loaded`) and the command line with what it alone uses ask it to: nothing that a stage
     # imports, which the test below would find in no dependency.
     asked = ("registry.load(", "registry.check(", "registry.stages_of(", "method_params(", "theory_params(")
+    asked += ("load_entry(",)
     users = {path for path in SRC.rglob("*.py") if path.name != "registry.py" and "couplings" in path.read_text()
              and any(name in path.read_text() for name in asked)}  # fmt: skip
     assert users == {
@@ -34,8 +35,8 @@ def test_methods_are_imported_by_name_in_one_place_only():
 
 def test_each_stage_depends_on_exactly_the_code_it_imports(stages):
     for name, stage in stages.items():
-        files = reached(script_file(stage), option(stage, "method"))
-        deps = code_deps(stage)
+        files = reached(script_file(stage), coupling(stage))
+        deps = code_deps(stage) | recorded(stage, stages)
         uncovered = {f for f in files if not any(f == dep or dep in f.parents for dep in deps)}
         assert not uncovered, f"{name} imports {uncovered}, which dvc.yaml does not list"
         unused = {dep for dep in deps if not any(f == dep or dep in f.parents for f in files)}
@@ -43,15 +44,18 @@ def test_each_stage_depends_on_exactly_the_code_it_imports(stages):
 
 
 def test_a_method_reruns_no_stage_of_another(stages):
-    """Of the training stages, an edited method's own ones; and the check of all parameters."""
+    """Of the training stages, an edited method's own ones; and the check of all parameters and the hashes of code."""
+    records = {n for n, stage in stages.items() if script_of(stage) == "coupling"}
+    assert records == {f"coupling@{name}" for name in (*registry.names(), *VARIANTS)}
     for method in registry.names():
         file = (COUPLINGS / f"{method}.py").relative_to(ROOT)
         assert file.exists()
-        touched = {n for n, stage in stages.items() if {file, file.parent} & code_deps(stage)}
-        own = {n for n, stage in stages.items() if option(stage, "method") == method}
+        deps = {n: code_deps(stage) | recorded(stage, stages) for n, stage in stages.items()}
+        touched = {n for n in stages if {file, file.parent} & deps[n]}
+        own = {n for n, stage in stages.items() if coupling(stage) == method}
         base = {n for n, stage in stages.items() if script_of(stage) == "train_base"} if method == "ot" else set()
         control = {"controls/gans"} if method == "reflow" else set()  # runs Reflow beside the GANs
-        assert own and touched == own | base | control | {"prepare_data"}
+        assert own - records and touched == own | base | control | records | {"prepare_data"}
 
 
 def test_no_training_stage_depends_on_reports_or_tracking(stages):

@@ -7,7 +7,7 @@ from reflowbench.core.config import group_path
 from reflowbench.core.params import GridParams
 from reflowbench.couplings.shared import registry
 from tests.conftest import ROOT
-from tests.dag.resolved import option, raw, script_file, script_of
+from tests.dag.resolved import coupling, option, raw, script_file, script_of
 from tests.source import COUPLINGS, SRC, calls, grid_keys_read, loaded, own_groups, tree_of, uses_of_params
 
 
@@ -15,7 +15,7 @@ def is_read(stage, group):
     """Whether a stage reads a group that its script names: `pairs` and `monitor` only if there is a use for them."""
     if group == "monitor":
         return option(stage, "plots") is not None
-    return script_of(stage) != "train_round" or group != "pairs" or registry.load(option(stage, "method")).regenerates
+    return script_of(stage) != "train_round" or group != "pairs" or registry.load(coupling(stage)).regenerates
 
 
 def keys_read(stage):
@@ -31,7 +31,7 @@ def keys_read(stage):
     if script_of(stage) == "train_round" and not registry.load(method).stored:
         read.add("pairs.clip")
     if method:
-        read.add(f"methods.{method}")
+        read.add(f"methods.{method}" + ".method" * (script_of(stage) == "coupling"))
     if chain:
         read.add(f"chains.{chain}")
     return read
@@ -94,6 +94,9 @@ def test_scripts_read_only_the_groups_they_name():
             assert text.count("params = load_params(args.params)\n") == called.count("load_params") == 1, path.name
         elif path.stem == "prepare_data":  # checks the whole file and uses nothing of it
             assert text.count("registry.check(load_params(args.params), ") == called.count("load_params") == 1
+        elif path.stem == "coupling":  # of its entry, the method
+            assert uses_of_params(path) == ["methods"] and called.count("load_params") == 1
+            assert "coupling, _ = entries.split(params.methods, args.method, str(args.params))\n" in text
         else:
             assert "load_params" not in called, path.name
     readers = {"core/config.py", "cli.py", "cluster/command.py", "couplings/shared/registry.py"}

@@ -11,7 +11,7 @@ from reflowbench.core.params import Group
 from reflowbench.couplings.shared import registry
 from reflowbench.couplings.shared.base import Coupling
 from tests.conftest import ROOT
-from tests.dag.resolved import CONTROLS, SINGLE, THEORY, code_deps, option, read_yaml, resolved, script_of
+from tests.dag.resolved import CONTROLS, SINGLE, THEORY, VARIANTS, code_deps, option, read_yaml, resolved, script_of
 from tests.pipeline.project import TINY_STAGES
 from tests.source import COUPLINGS
 
@@ -40,10 +40,11 @@ def test_dvc_parses_the_committed_files_and_finds_every_cell():
     expected = {f"evaluate@{m}-{s}-{r + 1}" for m in grid["methods"] for s in seeds for r in rounds}
     expected |= {f"{stage}@{s}" for stage in ("train_base", "evaluate_base") for s in seeds}
     expected |= {f"k0@{m}-{s}" for m in grid["methods"] for s in seeds}
+    expected |= {f"coupling@{m}" for m in grid["methods"]}
     expected |= {
         f"{group}@{m}-{s}-after{r}"
         for m in grid["methods"]
-        for group in registry.load(m).stages
+        for group in registry.load(params["methods"][m]["method"]).stages
         for s in seeds
         for r in rounds
     }
@@ -88,8 +89,8 @@ def test_every_method_has_a_coupling_parameters_and_stages():
 
 def test_a_method_is_in_the_stage_groups_of_the_pairs_that_it_stores(stages):
     """And the training stage of those groups is given what the method stores, and nothing else."""
-    for name in registry.names():
-        method = registry.load(name)
+    for name, coupling in ({name: name for name in registry.names()} | VARIANTS).items():
+        method = registry.load(coupling)
         *made, trained = method.stages
         assert made == [g for g, kind in (("generate_pairs", "synthetic"), ("rca_regenerate", "inverted"))
                         if kind in method.stored]  # fmt: skip

@@ -28,7 +28,9 @@ The blocks of params.yaml, which `reflowbench profile NAME` writes: from `profil
 """
 METHODS = """
 ## Parameters of the methods
-The blocks of `methods`. What each method does, and by whom it is: [methods.md](methods.md).
+The blocks of `methods`. In params.yaml each has the key `method` too, which names its method. A block with another name
+is a variant, such as `rca_real: {method: rca, real_fraction: 1.0}` in a profile; `reflowbench profile` fills its other
+values from the block of that method. What each method does, and by whom it is: [methods.md](methods.md).
 """
 BOUNDS = {
     "minimum": "at least {:g}",

@@ -64,7 +64,9 @@ def test_a_smaller_grid_ignores_and_names_what_is_left_over(project):
 
 
 def test_a_method_added_as_the_docs_say_runs_its_own_cells_only(project):
-    code, block = re.findall(r"```(?:python|yaml)\n(.*?)```", (ROOT / "docs/adding-a-method.md").read_text(), re.DOTALL)
+    code, block, _ = re.findall(
+        r"```(?:python|yaml)\n(.*?)```", (ROOT / "docs/adding-a-method.md").read_text(), re.DOTALL
+    )
     (project.folder / "src/reflowbench/couplings/anneal.py").write_text(code)
     for name, old in (("defaults", "methods:\n"), ("tiny", "methods: [")):
         path = project.folder / f"profiles/{name}.yaml"
@@ -75,5 +77,6 @@ def test_a_method_added_as_the_docs_say_runs_its_own_cells_only(project):
     project.run("reflowbench", "check")
     cells = {"k0@anneal-0", "generate_pairs@anneal-0-after0", "reflow@anneal-0-after0", "evaluate@anneal-0-1"}
     cells |= {"theory_gaussian@anneal", "theory_report"}
+    cells |= {f"coupling@{name}" for name in ("reflow", "rca", "ocar", "anneal")}
     assert project.repro() == cells | {"prepare_data", "summarize", "report", "track"}
     assert b"anneal" in project.read("reports/report.md")

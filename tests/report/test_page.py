@@ -156,9 +156,10 @@ def test_a_grid_without_references_has_an_empty_table_of_differences(evaluations
 
 
 def test_the_report_states_the_settings_of_its_methods_only(evaluations):
-    blocks = {"reflow": {}, "rca": {"real_fraction": 0.5, "potential": {"steps": 3, "lr": 0.5}}, "ot": {"noises": 7}}
+    rca = {"method": "rca_ot", "real_fraction": 0.5, "potential": {"steps": 3, "lr": 0.5}}
+    blocks = {"reflow": {"method": "reflow"}, "rca": rca, "ot": {"noises": 7}}
     text = render(results_of(evaluations), settings(blocks), paired_of(evaluations))
-    assert "- **reflow**: no parameters\n- **rca**: real_fraction 0.5, potential.steps 3, potential.lr 0.5\n" in text
+    assert "- **reflow**: no parameters\n- **rca**: method rca_ot, real_fraction 0.5, potential.steps 3, " in text
     assert "noises" not in text
     assert (
         "Stored pairs: 3072 synthetic ones a round, and the noise of every real image, by heun with 12 steps." in text

@@ -32,7 +32,7 @@ def grid(**changes):
         "space": "data",
         "encoded": [],
     } | changes
-    return GridParams.model_validate(values | {"stages": stages_of(values["methods"])})
+    return GridParams.model_validate(values | {"stages": stages_of({m: m for m in values["methods"]})})
 
 
 GRID = grid()

@@ -137,7 +137,7 @@ def run_stages(folder, workers, monkeypatch):
     file = folder / "params.yaml"
     base, out = folder / "base", folder / "reflow"
     theory_gaussian_base.main(argparse.Namespace(params=file, out=base))
-    theory_gaussian.main(argparse.Namespace(params=file, method="reflow", bases=base, out=out))
+    theory_gaussian.main(argparse.Namespace(params=file, method="reflow", coupling=None, bases=base, out=out))
     return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 

@@ -53,7 +53,14 @@ def through_files(tmp_path, monkeypatch, images, network):
     def run(name, rounds=2):
         for k in range(1, rounds + 1):
             start, stored = tmp_path / f"k{k - 1}", registry.load(name).stored
-            common = {"params": tmp_path / "params.yaml", "chain": None, "seed": SEED, "round": k, "method": name}
+            common = {
+                "params": tmp_path / "params.yaml",
+                "chain": None,
+                "coupling": None,
+                "seed": SEED,
+                "round": k,
+                "method": name,
+            }
             common |= {"data": tmp_path / "data", "model": start, "start": start, "plots": None}
             folders = {kind: tmp_path / f"{kind}{k}" if kind in stored else None for kind in ("synthetic", "inverted")}
             for kind, script in (("synthetic", generate_pairs), ("inverted", rca_regenerate)):

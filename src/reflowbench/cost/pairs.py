@@ -12,7 +12,7 @@ from reflowbench.cost.network import BYTES
 from reflowbench.couplings.accumulate import Accumulate
 from reflowbench.couplings.conic import Conic
 from reflowbench.couplings.ot import Ot
-from reflowbench.couplings.shared import registry
+from reflowbench.couplings.shared import entries, registry
 from reflowbench.couplings.shared.base import Coupling, Spent
 from reflowbench.couplings.shared.online import Online
 from reflowbench.couplings.shared.registry import Method
@@ -23,7 +23,7 @@ STORED = {"float32": 4, "float16": 2}
 
 @dataclass(frozen=True)
 class Variant:
-    """A method of the grid, or a study's chain, with the parameters of its rounds.
+    """An entry of the grid, or a study's chain, with the parameters of its rounds.
 
     Attributes:
         name: Its name in the grid.
@@ -97,9 +97,9 @@ def variants(params: Params) -> list[Variant]:
     found = []
     for name in params.grid.methods:
         chain = params.chains.get(name)
-        method = registry.load(chain.method if chain else name)
-        values = params.methods[chain.method if chain else name] | (chain.params if chain else {})
-        own: Group = parse(method.params, values, f"{name}.")
+        coupling, values = entries.split(params.methods, chain.method if chain else name, "params.yaml")
+        method = registry.load(coupling)
+        own: Group = parse(method.params, values | (chain.params if chain else {}), f"{name}.")
         round_ = parse(RoundParams, params.round.model_dump() | (chain.round if chain else {}), f"{name}.round.")
         pairs = parse(PairsParams, params.pairs.model_dump() | (chain.pairs if chain else {}), f"{name}.pairs.")
         found.append(Variant(name, method, own, round_, pairs, chain.base if chain else params.base.coupling))
@@ -109,7 +109,7 @@ def variants(params: Params) -> list[Variant]:
 def theory_variant(chain: Variant, params: Params) -> Variant:
     """A method of the grid as it runs on laws in closed form, with the training and the pairs of `theory_gaussian`."""
     p = params.theory_gaussian
-    values = params.methods[chain.name] | p.methods.get(chain.name, {})
+    values = entries.split(params.methods, chain.name, "params.yaml")[1] | p.methods.get(chain.name, {})
     own: Group = parse(chain.method.params, values, f"theory_gaussian.methods.{chain.name}.")
     round_ = RoundParams.model_validate(p.round.model_dump())
     return replace(chain, params=own, round=round_, pairs=p.pairs)

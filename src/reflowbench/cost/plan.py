@@ -64,6 +64,7 @@ class Planner:
                    self._training_memory(p.base))  # fmt: skip
         if not p.chains:
             for chain in chains:
+                yield Line("coupling", chain.name, 1)
                 yield Line("k0", chain.name, seeds, disk=seeds * model)
         for chain in chains:
             yield from self._chain(chain) if p.chains else self._rounds(chain)

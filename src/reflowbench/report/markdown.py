@@ -186,16 +186,22 @@ def settings_list(results: Results, settings: Settings) -> str:
     made = f"{pairs.solver} with {pairs.steps} steps{half}"
     lines = [f"Stored pairs: {pairs.n} synthetic ones a round, and the noise of every real image, by {made}.", ""]
     for method in results.methods:
-        values = ", ".join(f"{key} {value}" for key, value in leaves(settings.methods[method]))
-        lines.append(f"- **{method}**: {values or 'no parameters'}")
+        lines.append(f"- **{method}**: {parameters(settings, method) or 'no parameters'}")
     return "\n".join(lines)
 
 
-def leaves(block: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def parameters(settings: Settings, method: str) -> str:
+    """The parameters of an entry of `methods`, as text; its method too if the entry has another name."""
+    block = settings.methods[method]
+    own = {key: value for key, value in block.items() if (key, value) != ("method", method)}
+    return ", ".join(f"{key} {value}" for key, value in _leaves(own))
+
+
+def _leaves(block: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Parameters of a block by dotted name."""
     for key, value in block.items():
         if isinstance(value, Mapping):
-            yield from leaves(value, f"{prefix}{key}.")
+            yield from _leaves(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value
 

@@ -80,7 +80,9 @@ class Params(Group):
     guard: GuardParams
     monitor: MonitorParams
     pairs: PairsParams
-    methods: dict[Name, dict[str, Any]] = Field(description="One block per method, under the method's name.")
+    methods: dict[Name, dict[str, Any]] = Field(
+        description="Methods and variants of them: `method` names the coupling, the rest are its parameters."
+    )
     chains: dict[Name, Chain] = Field(default_factory=dict, description="Variants of methods, for a study.")
     evaluate: EvaluateParams
     theory_dae: TheoryDaeParams

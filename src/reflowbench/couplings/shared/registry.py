@@ -1,4 +1,4 @@
-"""Methods by name: a method is a file of `couplings/` that defines METHOD."""
+"""Methods by name: a method is a file of `couplings/` that defines METHOD. Entries of `methods` name one."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import Any, Literal
 from reflowbench.core.config import load_params, parse
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.params import Group, Params, RoundParams, space_of
+from reflowbench.couplings.shared import entries
 from reflowbench.couplings.shared.base import Coupling
+from reflowbench.couplings.shared.entries import names
 
-FOLDER = Path(__file__).parents[1]
 PairKind = Literal["synthetic", "inverted"]
 
 
@@ -60,11 +61,6 @@ _STAGES: dict[frozenset[PairKind], tuple[str, ...]] = {
 STAGE_GROUPS = ("generate_pairs", "rca_regenerate", "reflow", "rca", "ocar")
 
 
-def names() -> list[str]:
-    """Methods that there are: the files of `couplings/`."""
-    return sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
-
-
 def load(name: str) -> Method:
     """Import one method, and no other: a DVC stage depends on the file of the method it trains.
 
@@ -83,10 +79,37 @@ def load(name: str) -> Method:
     return method
 
 
-def stages_of(methods: list[str]) -> dict[str, list[str]]:
-    """Methods by stage group, for `grid.stages`: DVC's matrix cannot filter, so params.yaml lists them."""
-    passes = {method: load(method).stages for method in methods}
-    return {group: [m for m in methods if group in passes[m]] for group in STAGE_GROUPS}
+def load_entry(name: str, path: Path, record: Path | None = None) -> Method:
+    """Import the method that an entry of a parameter file names.
+
+    Args:
+        name: The entry of `methods`.
+        path: The parameter file.
+        record: What the stage `coupling` wrote of its code; None if DVC watches the code itself.
+
+    Returns:
+        What the method's file defines.
+
+    Raises:
+        ReflowbenchError: If there is no such entry, it names no method, or the record is of other code.
+    """
+    coupling, _ = entries.split(load_params(path).methods, name, str(path))
+    if record:
+        entries.check_record(record, coupling)
+    return load(coupling)
+
+
+def stages_of(couplings: Mapping[str, str]) -> dict[str, list[str]]:
+    """Entries by stage group, for `grid.stages`: DVC's matrix cannot filter, so params.yaml lists them.
+
+    Args:
+        couplings: The method of each entry of the grid.
+
+    Returns:
+        The names of the entries that pass through each group.
+    """
+    passes = {name: load(coupling).stages for name, coupling in couplings.items()}
+    return {group: [name for name in couplings if group in passes[name]] for group in STAGE_GROUPS}
 
 
 def check(params: Params, source: str) -> None:
@@ -109,37 +132,42 @@ def check(params: Params, source: str) -> None:
 
 def _faults(params: Params, source: str) -> Iterator[str]:
     """Every fault as a message; empty where a check finds none."""
-    bad = set()
+    couplings, right = {}, set()
     common = {group: getattr(params, group).model_dump() for group in ("round", "pairs")}
     trained = () if params.chains else params.grid.methods
     for name, block in params.methods.items():
-        if name not in names():
-            yield f"{source}: methods.{name}: no such method; there are: {', '.join(names())}"
-        elif fault := _fault(parse, load(name).params, block, f"methods.{name}.", source):
-            bad.add(name)
-            yield fault
-        elif name in trained:
-            yield _batch_fault(name, block, common["round"], f"methods.{name}.", source)
-    for name, chain in params.chains.items():
-        if chain.method not in params.methods:
-            yield f"{source}: chains.{name}.method = {chain.method!r}: input should be one of {list(params.methods)}"
+        if fault := entries.fault(name, block):
+            yield f"{source}: {fault}"
             continue
-        if chain.method in names() and chain.method not in bad:
-            values, prefix = params.methods[chain.method] | chain.params, f"chains.{name}.params."
+        couplings[name], values = entries.split(params.methods, name, source)
+        if fault := _fault(parse, load(couplings[name]).params, values, f"methods.{name}.", source):
+            yield fault
+            continue
+        right.add(name)
+        if name in trained:
+            yield _batch_fault(couplings[name], values, common["round"], f"methods.{name}.", source)
+    for name, chain in params.chains.items():
+        known = [method for method in params.methods if method in names()]  # whose file the study's stage depends on
+        if chain.method not in known:
+            yield f"{source}: chains.{name}.method = {chain.method!r}: input should be one of {known}"
+            continue
+        if chain.method in right:
+            values = entries.split(params.methods, chain.method, source)[1] | chain.params
+            prefix = f"chains.{name}.params."
             yield _fault(parse, load(chain.method).params, values, prefix, source)
             yield _batch_fault(chain.method, values, common["round"] | chain.round, prefix, source)
         for group, shared in common.items():
             values = shared | getattr(chain, group)
             yield _fault(parse, type(getattr(params, group)), values, f"chains.{name}.{group}.", source)
-    yield from _theory_faults(params, bad, source)
+    yield from _theory_faults(params, right, source)
     yield from _latents_faults(params, source)
     known = list(params.chains) or list(params.methods)
     unknown = [(index, name) for index, name in enumerate(params.grid.methods) if name not in known]
     for index, name in unknown:
         yield f"{source}: grid.methods.{index} = {name!r}: input should be one of {known}"
-    if unknown or not set(params.grid.methods) <= {*names(), *params.chains}:
+    if unknown or not set(params.grid.methods) <= {*couplings, *params.chains}:
         return
-    expected = {} if params.chains else stages_of(list(params.grid.methods))
+    expected = {} if params.chains else stages_of({name: couplings[name] for name in params.grid.methods})
     if params.grid.stages != expected:
         yield (
             f"{source}: grid.stages must be {expected} for methods {params.grid.methods}; "
@@ -165,15 +193,16 @@ def _latents_faults(params: Params, source: str) -> Iterator[str]:
         yield f"{source}: data.dequantize = True: an autoencoder wants images as they are; make it false"
 
 
-def _theory_faults(params: Params, bad: set[str], source: str) -> Iterator[str]:
-    """Faults of what `theory_gaussian` says about methods whose own blocks are right."""
+def _theory_faults(params: Params, right: set[str], source: str) -> Iterator[str]:
+    """Faults of what `theory_gaussian` says about entries whose own blocks are right."""
     for name, own in params.theory_gaussian.methods.items():
         if name not in params.methods:
             yield f"{source}: theory_gaussian.methods.{name}: input should be one of {list(params.methods)}"
-        elif name in names() and name not in bad:
+        elif name in right:
             yield _fault(_theory_params, params, name, source)
-            values, prefix = params.methods[name] | own, f"theory_gaussian.methods.{name}."
-            yield _batch_fault(name, values, params.theory_gaussian.round.model_dump(), prefix, source)
+            coupling, block = entries.split(params.methods, name, source)
+            prefix, round_ = f"theory_gaussian.methods.{name}.", params.theory_gaussian.round.model_dump()
+            yield _batch_fault(coupling, block | own, round_, prefix, source)
 
 
 def _fault(check_: Callable[..., Any], *arguments: Any) -> str:
@@ -197,11 +226,11 @@ def _batch_fault(name: str, values: Any, round_: Mapping[str, Any], prefix: str,
 
 
 def method_params(params: Params, name: str, chain: str | None, source: str) -> Group:
-    """Parameters of a method, or of a study's chain: its own values over those of its method.
+    """Parameters of an entry of `methods`, or of a study's chain: its own values over those of its method.
 
     Args:
         params: The whole of the parameters.
-        name: The method.
+        name: The entry.
         chain: The chain; None outside a study.
         source: Name of the file, for error messages.
 
@@ -209,17 +238,15 @@ def method_params(params: Params, name: str, chain: str | None, source: str) -> 
         The typed block.
 
     Raises:
-        ReflowbenchError: If the block or the chain is missing, or a value is wrong.
+        ReflowbenchError: If the entry or the chain is missing, or a value is wrong.
     """
     if chain and (chain not in params.chains or params.chains[chain].method != name):
         raise ReflowbenchError(
             f"{source}: no chain {chain!r} of method {name!r}; there are: {', '.join(params.chains)}"
         )
-    if name not in params.methods:
-        raise ReflowbenchError(f"{source}: methods.{name}: missing; profiles/defaults.yaml holds a block per method")
-    values = params.methods[name] | (params.chains[chain].params if chain else {})
+    coupling, values = entries.split(params.methods, name, source)
     prefix = f"chains.{chain}.params." if chain else f"methods.{name}."
-    typed: Group = parse(load(name).params, values, prefix, source)
+    typed: Group = parse(load(coupling).params, values | (params.chains[chain].params if chain else {}), prefix, source)
     return typed
 
 
@@ -229,8 +256,9 @@ def load_method_params(name: str, chain: str | None, path: Path) -> Group:
 
 
 def _theory_params(params: Params, name: str, source: str) -> Group:
-    values = params.methods[name] | params.theory_gaussian.methods.get(name, {})
-    typed: Group = parse(load(name).params, values, f"theory_gaussian.methods.{name}.", source)
+    coupling, values = entries.split(params.methods, name, source)
+    values |= params.theory_gaussian.methods.get(name, {})
+    typed: Group = parse(load(coupling).params, values, f"theory_gaussian.methods.{name}.", source)
     return typed
 
 

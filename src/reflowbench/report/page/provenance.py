@@ -11,7 +11,7 @@ from pathlib import Path
 from reflowbench.core.artifacts import content_hash
 from reflowbench.core.evaluations import distance_name
 from reflowbench.core.schemes import ADAPTIVE
-from reflowbench.report.markdown import Settings, leaves
+from reflowbench.report.markdown import Settings, parameters
 from reflowbench.report.page.markup import Html, element, grid, join, prose
 from reflowbench.report.page.numbers import Numbers
 from reflowbench.report.page.words import listed
@@ -49,10 +49,7 @@ def conditions(numbers: Numbers, settings: Settings) -> Facts:
 
 def method_settings(numbers: Numbers, settings: Settings) -> Html:
     """The parameters of each method."""
-    rows = [
-        [method, ", ".join(f"{key} {value}" for key, value in leaves(settings.methods[method])) or "none"]
-        for method in numbers.results.methods
-    ]
+    rows = [[method, parameters(settings, method) or "none"] for method in numbers.results.methods]
     return grid("Parameters of the methods", ["method", "parameters"], rows)
 
 
@@ -69,9 +66,9 @@ def inputs(files: Sequence[Path], settings: Settings) -> Facts:
     groups = {name: group.model_dump(exclude_defaults=True) for name, group in
               (("round", settings.round), ("pairs", settings.pairs), ("evaluate", settings.evaluate))}  # fmt: skip
     written = json.dumps(groups | {"methods": settings.methods}, sort_keys=True)
-    parameters = hashlib.md5(written.encode(), usedforsecurity=False).hexdigest()
+    hashed = hashlib.md5(written.encode(), usedforsecurity=False).hexdigest()
     found = [(f"{path.parent.name}/{path.name}", content_hash(path) or "missing") for path in files]
-    return [*found, (f"parameters ({', '.join(groups)}, methods)", parameters)]
+    return [*found, (f"parameters ({', '.join(groups)}, methods)", hashed)]
 
 
 def versions() -> Facts:
