@@ -79,7 +79,6 @@ def test_every_stage_of_the_pipeline_has_its_line():
         "prepare_data": 1, "train_features": 1, "train_base": 3, "k0": 12, "generate_pairs": 24, "rca_regenerate": 12,
         "reflow": 12, "rca": 12, "ocar": 24, "evaluate_base": 3, "evaluate": 48,
         "summarize": 1, "report": 1, "track": 1,
-        "theory_dae": 2, "theory_phase": 1, "theory_gaussian_base": 1, "theory_gaussian": 4, "theory_report": 1,
     }  # fmt: skip
 
 
