@@ -40,8 +40,8 @@ def timed(folder: Path, threads: int | None, *command: str) -> float:
 def cold(folder: Path, profile: str | None = None) -> Path:
     """A clone that has never run anything."""
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
-    for lock in (folder / "dvc.lock", folder / "controls/dvc.lock"):
-        lock.unlink(missing_ok=True)
+    for pipeline in ("", "controls", "theory"):
+        (folder / pipeline / "dvc.lock").unlink(missing_ok=True)
     if profile:
         timed(folder, None, "reflowbench", "profile", profile)
     else:

@@ -21,7 +21,7 @@ from statistics import median
 from benchmarks.clones import cold, differing, launched, timed
 from reflowbench.core.distributed import cores
 
-PARTS = {"method grid": ("report",), "theory": ("theory_report",), "controls": ("controls/dvc.yaml",)}
+PARTS = {"method grid": ("report",), "theory": ("theory/dvc.yaml",), "controls": ("controls/dvc.yaml",)}
 THREADS = 1
 """Of each stage: as in `make repro`."""
 
@@ -39,7 +39,7 @@ def rows(turns: int) -> Iterator[dict[str, object]]:
     other = cold(base / "launched")
     tasks, finish = launched(other, cores(), THREADS)
     differ, count = differing(other, clone)
-    part = f"method grid and theory by `reflowbench launch`, {cores()} workers"
+    part = f"method grid by `reflowbench launch`, {cores()} workers"
     yield {"part": part, "stages": count, "wall": tasks + finish, "finish": finish, "differing": len(differ)}
     shutil.rmtree(base)
 

@@ -41,7 +41,6 @@ MENU = {
         "Feature spaces": "docs/features",
         "Theory": "docs/theory",
         "Theory: tables": "reports/theory/report",
-        "Theory: tables beside 28x28 images": "reports/mnist/theory/report",
         "Control: damaged images": "reports/controls/damage",
         "Control: GANs": "reports/controls/gans",
     },

@@ -5,22 +5,22 @@ from itertools import chain
 from pathlib import Path
 
 from reflowbench.core.artifacts import write_text
-from reflowbench.core.config import load_group
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.parallel import in_parallel
-from reflowbench.core.params import TheoryDaeParams
 from reflowbench.core.stage import progress, run_stage
 from reflowbench.theory.dae.tables import dae_jobs, run, to_csv
+from reflowbench.theory.params import load_theory
 
-GROUPS = (TheoryDaeParams,)
+GROUPS = ()  # of params.yaml: none
 
 
 def main(args: argparse.Namespace) -> None:
     """Train all rounds of every setting; write the table."""
-    params = load_group(TheoryDaeParams, args.params)
-    if args.noise not in params.noise:
-        raise ReflowbenchError(f"--noise {args.noise}: not in theory_dae.noise = {params.noise}")
-    jobs = dae_jobs(params, args.noise)
+    params = load_theory(args.params)
+    dae = params.theory_dae
+    if args.noise not in dae.noise:
+        raise ReflowbenchError(f"--noise {args.noise}: not in theory_dae.noise = {dae.noise}")
+    jobs = dae_jobs(dae, args.noise)
     lines = list(chain.from_iterable(progress(in_parallel(run, jobs), f"noise {args.noise}", len(jobs))))
     write_text(args.out, to_csv(lines))
 

@@ -5,37 +5,37 @@ from functools import partial
 from pathlib import Path
 
 from reflowbench.core.artifacts import atomic
-from reflowbench.core.config import load_group
+from reflowbench.core.config import parse
+from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.parallel import in_parallel
-from reflowbench.core.params import TheoryGaussianParams
+from reflowbench.core.params import Group
 from reflowbench.core.stage import progress, run_stage, set_threads
-from reflowbench.couplings.shared import registry
-from reflowbench.theory.gaussian.flows import ChainJob, Result, cells, run_chain, write_results
+from reflowbench.couplings.shared import entries, registry
+from reflowbench.theory.gaussian.flows import ChainJob, cells, run_chain, write_results
+from reflowbench.theory.params import load_theory
 
-GROUPS = (TheoryGaussianParams,)
-
-
-def work(args: argparse.Namespace, job: ChainJob) -> Result:
-    """Run one chain; the method is loaded where it runs."""
-    return run_chain(job, registry.load_entry(args.method, args.params, args.coupling))
+GROUPS = ()  # of params.yaml: none
 
 
 def main(args: argparse.Namespace) -> None:
     """Train the chains of all laws, dimensions and seeds; write their scores and trajectories."""
     set_threads()
-    params = load_group(TheoryGaussianParams, args.params)
-    own = registry.load_theory_params(args.method, args.params)
-    jobs = [ChainJob(cell, params, args.bases, args.method, own) for cell in cells(params)]
+    params = load_theory(args.params)
+    gaussian, entry = params.theory_gaussian, params.methods.get(args.name)
+    if entry is None or entry.method != args.method:
+        raise ReflowbenchError(f"{args.params}: no entry methods.{args.name} of method {args.method}")
+    method = registry.load(args.method)
+    own: Group = parse(method.params, entry.params, f"methods.{args.name}.params.", str(args.params))
+    jobs = [ChainJob(cell, gaussian, args.bases, args.name, own) for cell in cells(gaussian)]
     with atomic(args.out) as temporary:
         temporary.mkdir()
-        write_results(
-            temporary, progress(in_parallel(partial(work, args), jobs), f"{args.method} chains", len(jobs)), params
-        )
+        results = in_parallel(partial(run_chain, method=method), jobs)
+        write_results(temporary, progress(results, f"{args.name} chains", len(jobs)), gaussian)
 
 
 PARSER = argparse.ArgumentParser(description=__doc__)
-PARSER.add_argument("--method", required=True, help="entry of `methods`")
-PARSER.add_argument("--coupling", type=Path, help="record of the method's code (default: none is checked)")
+PARSER.add_argument("--name", required=True, help="entry of `methods`")
+PARSER.add_argument("--method", choices=entries.names(), required=True, help="its file of couplings/")
 PARSER.add_argument("--bases", type=Path, required=True, help="folder of base models")
 PARSER.add_argument("--out", type=Path, required=True, help="folder for the scores")
 

@@ -4,23 +4,23 @@ import argparse
 from pathlib import Path
 
 from reflowbench.core.artifacts import atomic
-from reflowbench.core.config import load_group
 from reflowbench.core.parallel import in_parallel
-from reflowbench.core.params import TheoryGaussianParams
 from reflowbench.core.stage import progress, run_stage, set_threads
 from reflowbench.theory.gaussian.flows import BaseJob, cells, run_base, write_results
+from reflowbench.theory.params import load_theory
 
-GROUPS = (TheoryGaussianParams,)
+GROUPS = ()  # of params.yaml: none
 
 
 def main(args: argparse.Namespace) -> None:
     """Train all base models; write their weights, scores and trajectories."""
     set_threads()
-    params = load_group(TheoryGaussianParams, args.params)
+    params = load_theory(args.params)
+    gaussian = params.theory_gaussian
     with atomic(args.out) as temporary:
         temporary.mkdir()
-        jobs = [BaseJob(cell, params, temporary) for cell in cells(params)]
-        write_results(temporary, progress(in_parallel(run_base, jobs), "base models", len(jobs)), params)
+        jobs = [BaseJob(cell, gaussian, temporary) for cell in cells(gaussian)]
+        write_results(temporary, progress(in_parallel(run_base, jobs), "base models", len(jobs)), gaussian)
 
 
 PARSER = argparse.ArgumentParser(description=__doc__)

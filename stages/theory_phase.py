@@ -5,18 +5,18 @@ from itertools import chain
 from pathlib import Path
 
 from reflowbench.core.artifacts import write_text
-from reflowbench.core.config import load_group
 from reflowbench.core.parallel import in_parallel
-from reflowbench.core.params import TheoryPhaseParams
 from reflowbench.core.stage import progress, run_stage
 from reflowbench.theory.dae.tables import phase_jobs, run, to_csv
+from reflowbench.theory.params import load_theory
 
-GROUPS = (TheoryPhaseParams,)
+GROUPS = ()  # of params.yaml: none
 
 
 def main(args: argparse.Namespace) -> None:
     """Train all rounds of every point of the diagrams; write the table."""
-    jobs = phase_jobs(load_group(TheoryPhaseParams, args.params))
+    params = load_theory(args.params)
+    jobs = phase_jobs(params.theory_phase)
     lines = list(chain.from_iterable(progress(in_parallel(run, jobs), "phase diagrams", len(jobs))))
     write_text(args.out, to_csv(lines))
 

@@ -6,27 +6,26 @@ from pathlib import Path
 import pandas as pd
 
 from reflowbench.core.artifacts import read_tensors, write_text
-from reflowbench.core.config import load_group
 from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.params import GridParams, TheoryDaeParams, TheoryGaussianParams, TheoryPhaseParams
 from reflowbench.core.stage import run_stage
+from reflowbench.theory.params import load_theory
 from reflowbench.theory.report.figures import write_figures
 from reflowbench.theory.report.flows import Flows
 from reflowbench.theory.report.page import render
 from reflowbench.theory.report.rounds import chains
 
-GROUPS = (GridParams, TheoryDaeParams, TheoryPhaseParams, TheoryGaussianParams)
+GROUPS = ()  # of params.yaml: none
 BASE = "base"
 
 
 def main(args: argparse.Namespace) -> None:
     """Join the tables, draw the figures, write the page that shows them."""
-    dae, phases = load_group(TheoryDaeParams, args.params), load_group(TheoryPhaseParams, args.params)
-    gaussian, methods = load_group(TheoryGaussianParams, args.params), load_group(GridParams, args.params).methods
-    folders = {name: args.flows / name for name in (BASE, *methods)}
+    params = load_theory(args.params)
+    dae, phases = params.theory_dae, params.theory_phase
+    folders = {name: args.flows / name for name in (BASE, *params.methods)}
     measured = sorted(args.dae.glob("q*.csv"))  # of earlier noise variances, too
     if not measured:
-        raise ReflowbenchError(f"{args.dae}: no tables q*.csv in it; `dvc repro` makes them")
+        raise ReflowbenchError(f"{args.dae}: no tables q*.csv in it; `make theory` makes them")
     rounds = pd.concat(map(pd.read_csv, measured))
     tables = {
         "dae": pd.concat([rounds[rounds["noise"] == noise] for noise in dae.noise]),
@@ -34,7 +33,7 @@ def main(args: argparse.Namespace) -> None:
         "flows": pd.concat([pd.read_csv(folder / "scores.csv") for folder in folders.values()]),
     }
     paths = {name: read_tensors(folder / "trajectories.safetensors")[0] for name, folder in folders.items()}
-    found, flows = chains(tables["dae"], dae), Flows(tables["flows"], gaussian)
+    found, flows = chains(tables["dae"], dae), Flows(tables["flows"], params.theory_gaussian)
     page = render(found, tables["phase"], phases, flows)
     write_figures(args.out / "figures", found, tables["phase"], phases, flows, paths)
     for name, table in tables.items():

@@ -20,7 +20,7 @@ def code_hashes(lock: str) -> dict[str, str]:
 
 def main() -> None:
     """Exit with an error that names the stale stages, or say that there are none; of other results, only note it."""
-    for pipeline, target in (("dvc.yaml", "repro"), ("controls/dvc.yaml", "controls")):
+    for pipeline, target in (("dvc.yaml", "repro"), ("controls/dvc.yaml", "controls"), ("theory/dvc.yaml", "theory")):
         command = [sys.executable, "-m", "dvc", "repro", "--dry", "--allow-missing", pipeline]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         stale = [line for line in result.stdout.splitlines() if line.startswith("Running stage")]

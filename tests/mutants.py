@@ -31,7 +31,7 @@ REASONS = {
     r"raise |UndefinedError|remedy|asked_for|_finite\(|\"[^\"]* [^\"]* ": "The wording of a message.",
     r"generator\(|noise\(|\.draw\(": "Another stream of random numbers: another sample of the same law.",
     r"part_of|\.done|facts\[|params\(|load_params|parse\(|joined|real\.start|_fc\(|restore\(": (
-        "What other tests look at: resuming, several processes, blocks of parameters of the theory."
+        "What other tests look at: resuming, several processes, blocks of parameters."
     ),
     r"errors=|left_out|leaving_out|slice\(|range\(|wide|strided|_groups|errstate|bias=|weights_only|download": (
         "How it is computed: in which blocks, with which shortcut, with which warnings; what comes out is the same."

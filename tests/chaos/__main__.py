@@ -16,7 +16,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from random import Random
 
-from tests.chaos.bench import LONG, SHORT, Bench
+from tests.chaos.bench import LONG, PREFIX, SHORT, Bench
 from tests.chaos.clock import clock_jumps
 from tests.chaos.damage import flipped_bit
 from tests.chaos.disk import FULL, READ_ONLY, disk_fault
@@ -30,8 +30,8 @@ Task = tuple[str, Callable[[Bench, Random], Outcome]]
 K0, PAIRS, TRAINING, EVALUATION = "k0@rca-0", "generate_pairs@rca-0-after0", "rca@rca-0-after0", "evaluate@rca-0-1"
 CHAIN = [PAIRS, "rca_regenerate@rca-0-after0", TRAINING, EVALUATION]
 WORKING = ["train_features", "train_base@0", *CHAIN, "reflow@reflow-0-after0", "ocar@ocar-0-after0", "evaluate_base@0"]
-BRIEF = ["prepare_data", K0, "summarize", "report", "theory_dae@0.1", "theory_phase", "theory_gaussian_base"]
-BRIEF += ["theory_gaussian@rca", "theory_report"]
+THEORY = [f"{PREFIX}{name}" for name in ("theory_gaussian@rca", "theory_gaussian_base", "theory_dae@0.1")]
+BRIEF = ["prepare_data", K0, "summarize", "report", *THEORY, f"{PREFIX}theory_phase", f"{PREFIX}theory_report"]
 ROUND = "runs/chains/rca/s0/k1"
 MODEL = (TRAINING, f"{ROUND}/model/model.safetensors", EVALUATION)
 SHARD = (PAIRS, f"{ROUND}/synthetic/shard-00000.safetensors", TRAINING)
@@ -49,7 +49,7 @@ def long_tasks(kills: int, rng: Random) -> Iterator[Task]:
     for stage in (TRAINING, PAIRS, EVALUATION, "ocar@ocar-0-after0"):
         yield "clock", lambda b, r, s=stage: clock_jumps(b, s, r)
     for number in (signal.SIGTERM, signal.SIGINT):
-        for stage in [*WORKING, "report", "theory_gaussian@rca"]:
+        for stage in [*WORKING, "report", THEORY[0]]:
             yield "signal", lambda b, r, s=stage, n=number: signal_series(b, s, n, r)
     for stage in (K0, TRAINING):
         yield "lock", lambda b, r, s=stage: kill_while_dvc_writes(b, s)
@@ -136,7 +136,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="chaos-") as temporary:
         folder = args.keep or Path(temporary)
         folder.mkdir(exist_ok=True)
-        params, targets = (SHORT, [EVALUATION]) if args.short else (LONG, ["report", "theory_report"])
+        params, targets = (SHORT, [EVALUATION]) if args.short else (LONG, ["report", "theory/dvc.yaml"])
         bench = Bench(folder / "base", folder / "logs", params, targets)
         print(f"{time.monotonic() - started:6.1f} s  the undisturbed run", flush=True)
         results = campaign(tasks, bench, args.seed, args.jobs)

@@ -30,8 +30,6 @@ LONG = {
     "methods__rca__regenerate_every": 125,
     "methods__ocar__steps": 5,
     "evaluate__n_samples": 1024,
-    "theory_gaussian__base__steps": 400,
-    "theory_gaussian__round__steps": 100,
 }
 """Each of the long stages then works for 3 to 6 seconds on one thread, after about 2 of imports."""
 SHORT = LONG | {
@@ -43,6 +41,10 @@ SHORT = LONG | {
     "evaluate__n_samples": 512,
 }
 """About 2 seconds each."""
+THEORY = {"theory_gaussian__base__steps": 400, "theory_gaussian__round__steps": 100}
+PREFIX = "theory/dvc.yaml:"
+"""Of the addresses of the theory's stages."""
+LOCKS = {"dvc.lock": "", "theory/dvc.lock": PREFIX}
 THREADS = {"REFLOWBENCH_THREADS": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "CI": ""}
 PATIENCE = 150.0
 """Seconds after which a command counts as hung; it takes a tenth of them."""
@@ -81,12 +83,13 @@ class Bench(Project):
 
     def __init__(self, folder: Path, logs: Path, params: dict[str, object], targets: list[str]):
         super().__init__(folder)
-        self.make()
+        self.make().with_theory()
         self.set_params(**params)
+        self.set_params("theory/params.yaml", **THEORY)
         self.targets, self._logs, self._count = targets, logs, itertools.count()
         logs.mkdir(exist_ok=True)
         self.run("dvc", "repro", *targets)
-        self.entries = self.lock()
+        self.entries = self.entries_now()
         self.expected = {stage: self.outputs(stage) for stage in self.entries}
         lines = [json.loads(line) for line in self.read(".scratch/durations.jsonl").splitlines()]
         self.seconds: dict[str, float] = {line["stage"]: line["seconds"] for line in lines}
@@ -124,14 +127,17 @@ class Bench(Project):
         """What DVC runs for a stage."""
         return shlex.split(self.entries[stage]["cmd"])
 
-    def lock(self) -> dict[str, dict]:
-        path = self.folder / "dvc.lock"
-        return yaml.safe_load(path.read_bytes())["stages"] if path.exists() else {}
+    def entries_now(self) -> dict[str, dict]:
+        """The entries of both lock files, by the stages' addresses."""
+        found = [(file, prefix) for file, prefix in LOCKS.items() if (self.folder / file).exists()]
+        return {prefix + name: entry for file, prefix in found for name, entry in self.lock(file).items()}
 
     def forget(self, *stages: str) -> None:
-        """Take stages out of dvc.lock, as if they had never run; DVC removes their outputs before it runs them."""
-        kept = {name: entry for name, entry in self.lock().items() if name not in stages}
-        (self.folder / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": kept}, sort_keys=False))
+        """Take stages out of their lock, as if they had never run; DVC removes their outputs before it runs them."""
+        now = {name: entry for name, entry in self.entries_now().items() if name not in stages}
+        for file, theirs in LOCKS.items():
+            kept = {n.removeprefix(PREFIX): e for n, e in now.items() if n.startswith(PREFIX) == bool(theirs)}
+            (self.folder / file).write_text(yaml.safe_dump({"schema": "2.0", "stages": kept}, sort_keys=False))
 
     def outs(self, stage: str) -> list[str]:
         return [out["path"] for out in self.entries[stage]["outs"]]
@@ -146,7 +152,7 @@ class Bench(Project):
         """Files of a stage that are not, byte for byte, those of the undisturbed run; its entry of dvc.lock too."""
         found, expected = self.outputs(stage), self.expected[stage]
         names = sorted(name for name in found | expected if found.get(name) != expected.get(name))
-        return names + ([] if self.lock().get(stage) == self.entries[stage] else [f"dvc.lock: {stage}"])
+        return names + ([] if self.entries_now().get(stage) == self.entries[stage] else [f"dvc.lock: {stage}"])
 
     def processes(self) -> list[psutil.Process]:
         """All that runs in the copy: dvc, stages and their workers."""

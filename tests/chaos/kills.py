@@ -11,7 +11,7 @@ from random import Random
 
 import psutil
 
-from tests.chaos.bench import PATIENCE, Bench, Run
+from tests.chaos.bench import PATIENCE, PREFIX, Bench, Run
 from tests.chaos.outcome import Outcome
 
 TARGETS = {
@@ -50,7 +50,7 @@ def kill_series(
             continue
         outcome.times += 1
         outcome.counts[hit] += 1
-        outcome.killed[stage.partition("@")[0]] += 1
+        outcome.killed[stage.removeprefix(PREFIX).partition("@")[0]] += 1
         saved = bool(bench.saved())
         if target == "dvc" and _beside(bench, stage, run, saved, rng, outcome):
             outcome.compare(bench, [stage], f"{stage}, by a second run")

@@ -9,7 +9,7 @@ import psutil
 from tests.pipeline.project import Project
 
 THREADS = {"REFLOWBENCH_THREADS": "1", "REFLOWBENCH_LIVE": "off"}
-GATHERED = {"summarize", "report", "theory_report", "track"}
+GATHERED = {"summarize", "report", "track"}
 SLOW = 6000
 """Steps of a round that give time to stop it: some seconds, if nothing is looked at while it trains."""
 

@@ -29,7 +29,7 @@ def serial(first, tmp_path_factory):
 
 def test_a_plan_is_shown_and_nothing_runs(launched):
     said = launched.run("reflowbench", "launch", "--dry-run").stdout
-    assert "rca-0" in said and "then, here: summarize, report, theory_report, track" in said
+    assert "rca-0" in said and "then, here: summarize, report, track" in said
     assert launched.ran() == [] and not (launched.folder / ".scratch/launch").exists()
 
 
@@ -42,7 +42,7 @@ def test_the_bytes_are_those_of_a_serial_run_and_only_gathering_runs_here(launch
     assert launched.lock() == serial.lock() and len(serial.lock()) == len(TINY_STAGES)
     assert Project.stages_that_ran(result.stdout) == GATHERED
     assert launched.clones() == set(), "of tasks that are done"
-    for name in ("reports/results.csv", "reports/summary.json", "reports/report.md", "reports/theory/report.md"):
+    for name in ("reports/results.csv", "reports/summary.json", "reports/report.md"):
         assert launched.read(name) == serial.read(name)
 
 
@@ -137,7 +137,7 @@ def test_a_chain_that_fails_is_tried_again_and_named_and_the_others_are_done(lau
     assert "reflow-0: done" in result.stdout and "ocar-0: done" in result.stdout
     assert "Running stage 'summarize'" not in result.stdout, "it would have to compute what is missing"
     result = launched.run("reflowbench", "launch", "--workers", "2")
-    assert GATHERED - {"theory_report"} <= Project.stages_that_ran(result.stdout) <= GATHERED
+    assert Project.stages_that_ran(result.stdout) == GATHERED
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from reflowbench.core.errors import ReflowbenchError
 from reflowbench.couplings.shared import registry
 from tests.conftest import ROOT
 
-GATHERED = {"summarize", "report", "theory_report", "track"}
+GATHERED = {"summarize", "report", "track"}
 
 
 def written(folder, profile, change=lambda text: text):
@@ -93,22 +93,13 @@ def test_a_chain_is_all_of_a_method_and_seed_and_chains_need_no_chain(nodes, pla
         }
 
 
-def test_theory_waits_for_nothing_of_the_images(plan):
-    theory = {task.name: task for task in plan.tasks if task.name.startswith("theory")}
-    assert {name for name, task in theory.items() if task.after} == {
-        f"theory_gaussian@{entry}" for entry in every_method()["grid"]["methods"]
-    }
-    code = {f"coupling@{entry}" for entry in every_method()["grid"]["methods"]}
-    assert {need for task in theory.values() for need in task.after} == {"theory_gaussian_base"} | code
-
-
 def test_a_grid_of_one_cell_has_the_same_parts(tmp_path):
     """Where a matrix has one item, what gathers over it looks like what needs one stage."""
     profile = profiles.resolve("tiny", ROOT / "profiles")
     profile["grid"] |= {"methods": ["ot"], "stages": registry.stages_of({"ot": "ot"})}
     plan = make_plan(written(tmp_path, profile))
     assert set(plan.final) == GATHERED
-    assert {"ot-0", "train_base@0", "evaluate_base@0", "theory_gaussian@ot"} <= {task.name for task in plan.tasks}
+    assert {"ot-0", "train_base@0", "evaluate_base@0"} <= {task.name for task in plan.tasks}
 
 
 def test_a_stage_that_is_added_to_the_pipeline_has_its_place(tmp_path):

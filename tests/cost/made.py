@@ -26,7 +26,6 @@ def params_of(method, round_=None, pairs=None, **block):
     values["pairs"] |= {"n": 70, "steps": 2} | (pairs or {})
     values["round"] |= {"steps": 11, "batch": 24} | (round_ or {})
     values["methods"][method] |= block
-    values["theory_gaussian"]["methods"] = {}  # whose batches are of another size
     params = validate(values)
     registry.check(params, "params.yaml")
     return params

@@ -80,7 +80,6 @@ def test_every_stage_of_the_pipeline_has_its_line():
         "rca_regenerate": 12,
         "reflow": 12, "rca": 12, "ocar": 24, "evaluate_base": 3, "evaluate": 48,
         "summarize": 1, "report": 1, "track": 1,
-        "theory_dae": 2, "theory_phase": 1, "theory_gaussian_base": 1, "theory_gaussian": 4, "theory_report": 1,
     }  # fmt: skip
 
 

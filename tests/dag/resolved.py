@@ -4,6 +4,7 @@ import shutil
 from functools import cache
 from pathlib import Path
 
+import yaml
 from dvc.repo import Repo
 
 from reflowbench import profiles
@@ -13,26 +14,38 @@ from tests.conftest import ROOT
 from tests.source import COUPLINGS
 
 SINGLE = ("prepare_data", "train_features", "summarize", "report", "track")
-THEORY = ("theory_phase", "theory_gaussian_base", "theory_report")
 """Stages of the pipeline that are no matrix over methods and seeds."""
 VARIANTS = {"rca_fixed": "rca", "ot_small": "ot"}
 """Entries of `methods` that are variants, and their methods."""
 CONTROLS = ("gans", "damage")
 """Optional stages, in controls/dvc.yaml: `dvc repro` of the root does not run them."""
+THEORY = ("theory_dae@0.1", "theory_phase", "theory_gaussian_base", "theory_report")
+"""Those of theory/dvc.yaml at the size of tests, without a stage per entry of `methods`."""
 
 
 def resolved(folder, profile):
-    """Stages by address, as DVC resolves them: of the pipeline on a profile, of the study, and of the controls."""
+    """Stages by address, as DVC resolves them: of the pipeline on a profile, the study, the controls and the theory."""
     (folder / "study").mkdir()
+    (folder / "theory").mkdir()
     shutil.copytree(ROOT / "controls", folder / "controls", ignore=shutil.ignore_patterns("*.lock"))
+    shutil.copy(ROOT / "theory/dvc.yaml", folder / "theory")
+    (folder / "theory/params.yaml").write_text(yaml.safe_dump(theory_of_every_method()))
     shutil.copy(ROOT / "dvc.yaml", folder / "dvc.yaml")
     shutil.copy(ROOT / "study/pipeline.yaml", folder / "study/dvc.yaml")  # as study/run does
     (folder / "params.yaml").write_text(profiles.render(profile))
     profiles.write_profile("study", ROOT / "profiles", folder / "study/params.yaml")
     with Repo.init(str(folder), no_scm=True) as repo:
-        files = {place: folder / place / "dvc.yaml" for place in ("", "study/", "controls/")}
+        files = {place: folder / place / "dvc.yaml" for place in ("", "study/", "controls/", "theory/")}
         places = {str(file.resolve()): place for place, file in files.items()}
         return {places[stage.path] + stage.name: stage for stage in repo.index.stages}
+
+
+def theory_of_every_method():
+    """Parameters of the theory at the size of tests, with an entry for each method that there is."""
+    blocks = read_yaml(ROOT / "profiles/defaults.yaml")["methods"]
+    methods = {name: {"method": name, "params": blocks[name]} for name in entries.names()}
+    values = dict(read_yaml(ROOT / "tests/theory/tiny.yaml"))
+    return values | {"methods": methods | {"continued": {"method": "fresh", "params": {"real_fraction": 1.0}}}}
 
 
 def script_of(stage):

@@ -22,8 +22,7 @@ def test_methods_are_imported_by_name_in_one_place_only():
     assert importlib.import_module("reflowbench.metrics.features.efficientnet")._PACKAGE.startswith("efficientnet")
     # Only stages (see `methods_loaded`) and the command line with what it alone uses ask it to: nothing that a stage
     # imports, which the test below would find in no dependency.
-    asked = ("registry.load(", "registry.check(", "registry.stages_of(", "method_params(", "theory_params(")
-    asked += ("load_entry(",)
+    asked = ("registry.load(", "registry.check(", "registry.stages_of(", "method_params(", "load_entry(")
     users = {path for path in SRC.rglob("*.py") if path.name != "registry.py" and "couplings" in path.read_text()
              and any(name in path.read_text() for name in asked)}  # fmt: skip
     assert users == {

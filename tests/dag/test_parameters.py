@@ -21,6 +21,9 @@ def is_read(stage, group):
 def keys_read(stage):
     """Keys of params.yaml that a stage reads: groups, single keys of the grid, and what its script names in KEYS."""
     script = importlib.import_module(f"stages.{script_of(stage)}")
+    if script_of(stage).startswith("theory_"):  # of its own file
+        keys = set(uses_of_params(script_file(stage)))
+        return keys - {"methods"} | {f"methods.{option(stage, 'name')}"} if option(stage, "name") else keys
     method, chain = option(stage, "method"), option(stage, "chain")
     read = set(getattr(script, "KEYS", ())) & set(raw(stage))
     for kind in script.GROUPS:
@@ -28,7 +31,7 @@ def keys_read(stage):
             read |= grid_keys_read(script_file(stage))
         elif is_read(stage, group_path(kind)):
             read.add(group_path(kind))
-    if script_of(stage) == "train_round" and not registry.load(method).stored:
+    if script_of(stage) == "train_round" and not registry.load(coupling(stage)).stored:
         read.add("pairs.clip")
     if method:
         read.add(f"methods.{method}" + ".method" * (script_of(stage) == "coupling"))
@@ -42,7 +45,7 @@ def test_declared_parameters_are_those_that_the_script_reads(stages):
         declared = [(params.def_path, key) for params in stage.params for key in params.params]
         file = option(stage, "params", "params.yaml")
         if not name.startswith("controls/"):
-            assert file == ("study/params.yaml" if name.startswith("study/") else "params.yaml"), name
+            assert file == f"{name.rpartition('/')[0]}/params.yaml".removeprefix("/"), name
         read = {(file, key) for key in keys_read(stage)}
         own = {(option(stage, argument), key) for argument, key in own_groups(script_file(stage))}
         assert own == ({("controls/params.yaml", name.removeprefix("controls/"))} if "controls/" in name else set())
@@ -86,7 +89,8 @@ def test_scripts_read_only_the_groups_they_name():
         assert loaded(path) == {kind.__name__ for kind in script.GROUPS}, path.name
         called, text = [name for name, _ in calls(path)], ast.unparse(tree_of(path))
         assert ("registry.load_method_params" in called) == (path.stem in ("train_round", "run_chain"))
-        assert ("registry.load_theory_params" in called) == (path.stem == "theory_gaussian")
+        assert called.count("load_theory") == path.stem.startswith("theory_")
+        assert text.count("params = load_theory(args.params)\n") == called.count("load_theory"), path.name
         assert all(ast.unparse(call.args[1]) == "args.params" for name, call in calls(path) if name == "load_group")
         keys = set(getattr(script, "KEYS", ()))
         if keys:
@@ -104,7 +108,7 @@ def test_scripts_read_only_the_groups_they_name():
         if str(path.relative_to(SRC / "reflowbench")) not in readers:
             assert "load_group" not in path.read_text() and "load_params" not in path.read_text(), path
         if path != COUPLINGS / "shared/registry.py":
-            assert "method_params" not in path.read_text() and "theory_params" not in path.read_text(), path
+            assert "method_params" not in path.read_text(), path
 
 
 def test_a_chains_scripts_are_given_its_name():

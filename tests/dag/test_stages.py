@@ -37,7 +37,7 @@ def test_dvc_parses_the_committed_files_and_finds_every_cell():
     params = profiles.resolve("digits", ROOT / "profiles")
     grid = params["grid"]
     seeds, rounds = grid["seeds"], range(len(grid["rounds"]))
-    expected = {f"evaluate@{m}-{s}-{r + 1}" for m in grid["methods"] for s in seeds for r in rounds}
+    expected = {f"evaluate@{m}-{s}-{k}" for m in grid["methods"] for s in seeds for k in grid["ks"]}
     expected |= {f"{stage}@{s}" for stage in ("train_base", "evaluate_base") for s in seeds}
     expected |= {f"k0@{m}-{s}" for m in grid["methods"] for s in seeds}
     expected |= {f"coupling@{m}" for m in grid["methods"]}
@@ -48,10 +48,12 @@ def test_dvc_parses_the_committed_files_and_finds_every_cell():
         for s in seeds
         for r in rounds
     }
-    expected |= {*SINGLE, *THEORY, *(f"theory_gaussian@{m}" for m in grid["methods"])}
-    expected |= {f"theory_dae@{q}" for q in params["theory_dae"]["noise"]}
-    assert set(names) == expected and len(names) == len(expected), "and neither study nor controls are part of it"
-    assert set(listed("--all")) == expected | {f"controls/dvc.yaml:{name}" for name in CONTROLS}
+    expected |= set(SINGLE)
+    assert set(names) == expected and len(names) == len(expected), "and no other pipeline is part of it"
+    theory = read_yaml(ROOT / "theory/params.yaml")
+    others = {f"theory/dvc.yaml:theory_gaussian@{name}" for name in theory["methods"]}
+    others |= {f"theory/dvc.yaml:{name}" for name in THEORY} | {"theory/dvc.yaml:theory_dae@0.4"}
+    assert set(listed("--all")) == expected | others | {f"controls/dvc.yaml:{name}" for name in CONTROLS}
 
 
 def test_each_control_is_a_stage_with_a_group_of_its_own(stages):
@@ -131,21 +133,26 @@ def test_only_git_tracked_reports_are_outside_the_cache(stages):
 
 
 def test_a_change_of_the_theory_reruns_only_its_own_cells(stages):
-    """Each group of parameters, each method and each noise variance has stages of its own, the digits none of it."""
-    watched = {n: {key for dep in stage.deps for key in getattr(dep, "params", ())} for n, stage in stages.items()}
+    """Each group of parameters, entry of `methods` and noise variance has stages of its own, in a pipeline apart."""
+    theory = {name.removeprefix("theory/"): stage for name, stage in stages.items() if name.startswith("theory/")}
+    entries = [*registry.names(), "continued"]
+    assert set(theory) == {*THEORY, *(f"theory_gaussian@{name}" for name in entries)}
+    watched = {n: {(p.def_path, key) for p in stage.params for key in p.params} for n, stage in theory.items()}
     for group, names in (
         ("theory_dae", {"theory_dae@0.1"}),
         ("theory_phase", {"theory_phase"}),
-        ("theory_gaussian", {n for n in stages if n.startswith("theory_gaussian")}),
+        ("theory_gaussian", {n for n in theory if n.startswith("theory_gaussian")}),
+        *((f"methods.{name}", {f"theory_gaussian@{name}"}) for name in entries),
     ):
-        assert {name for name, keys in watched.items() if group in keys} == names | {"theory_report"}
-    for name in registry.names():
-        assert f"methods.{name}" in watched[f"theory_gaussian@{name}"]
+        key = ("theory/params.yaml", group)
+        assert {n for n, keys in watched.items() if key in keys} - {"theory_report"} == names, group
+    assert {file for keys in watched.values() for file, _ in keys} == {"theory/params.yaml"}
     for name, stage in stages.items():
-        if "theory" not in name:
-            assert not [path for path in code_deps(stage) if "theory" in str(path)]
-            reads = {dep.def_path for dep in stage.deps if "theory" in dep.def_path}
-            assert not reads or name == "track"
+        reads = {dep.def_path for dep in stage.deps}
+        if name.startswith("theory/"):
+            assert all(path.startswith("runs/theory/") for path in reads if path.startswith("runs/")), name
+        else:
+            assert not [path for path in reads if "theory" in path], name
 
 
 def test_models_of_latents_are_trained_on_what_is_encoded_and_measured_on_images(tmp_path):

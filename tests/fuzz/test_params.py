@@ -25,12 +25,11 @@ OPTIONAL |= {"precision": "float32", "lr_end": 0.0, "weight_decay": 0.0, "patch"
 OPTIONAL |= {"download": False, "limit_gib": 1, "flip": False, "storage": "float32"}
 RELATED = {
     "grid": {"grid", "methods", "chains"},
-    "methods": {"grid", "chains", "theory_gaussian"},
+    "methods": {"grid", "chains"},
     "chains": {"grid", "chains"},
     "round": {"methods", "chains"},
     "pairs": {"chains"},
     "latents": {"grid", "base", "data"},
-    "theory_gaussian": {"methods", "theory_gaussian"},
 }
 """Where a fault of a group may show, since the two must fit each other."""
 

@@ -36,13 +36,6 @@ TINY_STAGES = [
     "evaluate@ocar-0-1",
     "summarize",
     "report",
-    "theory_dae@0.1",
-    "theory_phase",
-    "theory_gaussian_base",
-    "theory_gaussian@reflow",
-    "theory_gaussian@rca",
-    "theory_gaussian@ocar",
-    "theory_report",
     "track",
 ]
 
@@ -60,6 +53,13 @@ class Project:
         self.run("dvc", "init", "--quiet")
         self.run("dvc", "config", "core.analytics", "false")
         self.run("reflowbench", "profile", "tiny")
+        return self
+
+    def with_theory(self) -> Self:
+        """Add the theory's pipeline, at the size of tests; returns itself."""
+        (self.folder / "theory").mkdir()
+        shutil.copy(ROOT / "theory/dvc.yaml", self.folder / "theory")
+        shutil.copy(ROOT / "tests/theory/tiny.yaml", self.folder / "theory/params.yaml")
         return self
 
     def take(self, other: Self) -> Self:
@@ -121,9 +121,9 @@ class Project:
     def stages_that_ran(output: str) -> set[str]:
         return {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
 
-    def set_params(self, **changes: object) -> None:
-        """Change parameters by dotted path (dots written as two underscores), rewriting params.yaml."""
-        path = self.folder / "params.yaml"
+    def set_params(self, file: str = "params.yaml", /, **changes: object) -> None:
+        """Change parameters by dotted path (dots written as two underscores), rewriting their file."""
+        path = self.folder / file
         values = yaml.safe_load(path.read_text())
         for dotted, value in changes.items():
             *parents, last = dotted.split("__")
@@ -133,9 +133,9 @@ class Project:
             node[last] = value
         path.write_text(yaml.safe_dump(values, sort_keys=False))
 
-    def lock(self) -> dict[str, dict]:
-        """The entries of dvc.lock by stage."""
-        return yaml.safe_load(self.read("dvc.lock"))["stages"]
+    def lock(self, file: str = "dvc.lock") -> dict[str, dict]:
+        """The entries of a lock file by stage."""
+        return yaml.safe_load(self.read(file))["stages"]
 
     def read(self, name: str) -> bytes:
         return (self.folder / name).read_bytes()

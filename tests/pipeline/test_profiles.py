@@ -69,9 +69,8 @@ def small(tmp_path):
     def make(profile, **changes):
         project = Project(tmp_path / "project").make()
         project.run("reflowbench", "profile", profile)
-        theory = {f"theory_{name}": value for name, value in _theory().items()}
         network = profiles.resolve(profile, ROOT / "profiles")["network"]["name"]
-        project.set_params(**SMALL | theory | {"network": {"name": network} | NETWORKS[network]} | changes)
+        project.set_params(**SMALL | {"network": {"name": network} | NETWORKS[network]} | changes)
         said = project.run("reflowbench", "check")
         models = 1 + len(changes.get("grid__methods", SMALL["grid__methods"]))
         assert f"profile {profile}, {models} models" in said.stdout
@@ -79,11 +78,6 @@ def small(tmp_path):
         return project
 
     return make
-
-
-def _theory():
-    tiny = profiles.resolve("tiny", ROOT / "profiles")
-    return {name: tiny[f"theory_{name}"] for name in ("dae", "phase", "gaussian")}
 
 
 def methods_of(profile):
@@ -122,7 +116,7 @@ def test_cifar10(small):
     project = small("cifar10", data__sha256=pin, **FEWER, **methods_of("cifar10"))
     write(project.folder / "data/cifar10", files)
     ran, _ = whole(project)
-    assert {"ocar@ocar-0-after0", "reflow@reflow-0-after0", "theory_report", "track"} <= ran
+    assert {"ocar@ocar-0-after0", "reflow@reflow-0-after0", "track"} <= ran
     train, heldout = (open_data(project.folder / f"runs/data/{part}.safetensors") for part in ("train", "heldout"))
     assert (len(train), len(heldout)) == (60, 12) and train.shape == (3, 32, 32)
     assert isinstance(train.images, PackedImages) and not train.dequantized
@@ -187,7 +181,7 @@ def test_celebahq_latent(small, tmp_path):
         (project.folder / "data/sd-vae" / file.name).write_bytes(file.read_bytes())
     extra = os.pathsep.join([str(project.folder / "src"), os.environ.get("PYTHONPATH", "")])
     ran, last = whole(project, PYTHONPATH=extra)
-    assert {"encode_latents@train", "track", "theory_report"} <= ran
+    assert {"encode_latents@train", "track"} <= ran
     latents = open_data(project.folder / "runs/latents/train.safetensors")
     assert latents.shape == (4, 16, 16) and len(latents) == 58 and latents.images.abs().max() > 1
     manifest, x = stored(project, "synthetic")

@@ -33,7 +33,7 @@ def test_the_results_are_those_of_the_profile_and_nothing_else_changes(project, 
     kept = project.folder / "reports/tiny"
     lock = yaml.safe_load((kept / "dvc.lock").read_text())["stages"]
     assert lock == first[0].lock() and set(lock) == set(TINY_STAGES) and OTHER not in lock
-    for name in ("report.md", "results.csv", "summary.json", "figures/fd_by_round.png", "theory/report.md"):
+    for name in ("report.md", "results.csv", "summary.json", "figures/fd_by_round.png"):
         assert (kept / name).read_bytes() == first[0].read(f"reports/{name}")
     assert (kept / "params.yaml").read_bytes() == first[0].read("params.yaml")
     assert project.run("git", "status", "--porcelain").stdout == "?? reports/tiny/\n"

@@ -38,7 +38,7 @@ def test_a_first_run_runs_every_stage(project, ran):
     assert b"![" in project.read("reports/report.md")
     assert names(project, "reports/figures") == {
         "diversity.png", "fd_by_nfe.png", "fd_by_round.png", "samples.png", "spectrum.png"}  # fmt: skip
-    assert names(project, "reports") == {"report.md", "index.html", "summary.json", "figures", "theory", *TABLES}
+    assert names(project, "reports") == {"report.md", "index.html", "summary.json", "figures", *TABLES}
     assert not list((project.folder / ".scratch").glob("tmp*")), "scratch space is removed"
 
 

@@ -38,8 +38,7 @@ def test_a_parameter_of_rca_reruns_rcas_chain_only(project):
     project.set_params(methods__rca__real_fraction=0.0)
     chain = {name for name in TINY_STAGES if "@rca-0" in name}
     unchanged = {"k0@rca-0", "generate_pairs@rca-0-after0", "rca_regenerate@rca-0-after0"}
-    theory = {"theory_gaussian@rca", "theory_report"}
-    assert project.repro() == chain - unchanged | theory | {"summarize", "report", "track"}
+    assert project.repro() == chain - unchanged | {"summarize", "report", "track"}
     # lambda = 0 is Reflow, to the byte
     chains = project.folder / "runs/chains"
     weights = [(chains / method / "s0/k1/model/model.safetensors").read_bytes() for method in ("reflow", "rca")]
@@ -76,7 +75,6 @@ def test_a_method_added_as_the_docs_say_runs_its_own_cells_only(project):
     project.set_params(methods__rca__real_fraction=yaml.safe_load(params)["methods"]["rca"]["real_fraction"])
     project.run("reflowbench", "check")
     cells = {"k0@anneal-0", "generate_pairs@anneal-0-after0", "reflow@anneal-0-after0", "evaluate@anneal-0-1"}
-    cells |= {"theory_gaussian@anneal", "theory_report"}
     cells |= {f"coupling@{name}" for name in ("reflow", "rca", "ocar", "anneal")}
     assert project.repro() == cells | {"prepare_data", "summarize", "report", "track"}
     assert b"anneal" in project.read("reports/report.md")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from reflowbench.core.params import FitParams
 from reflowbench.theory.dae.autoencoder import Setting, gradient_descent, least_squares, train_rounds
 from reflowbench.theory.dae.recursion import population_gains
+from reflowbench.theory.params import FitParams
 
 FIT = FitParams(steps=100, batch=500, lr=1.0)
 

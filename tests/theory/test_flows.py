@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from reflowbench.core.artifacts import read_tensors
-from reflowbench.core.config import load_params, read_yaml
+from reflowbench.core.config import read_yaml
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.flow.solvers import solve
 from reflowbench.core.networks import registry as networks
@@ -18,6 +18,7 @@ from reflowbench.theory.gaussian import flows
 from reflowbench.theory.gaussian.flows import BaseJob, Cell, ChainJob, cells, run_base, run_chain, write_results
 from reflowbench.theory.gaussian.scores import names
 from reflowbench.theory.gaussian.targets import target
+from reflowbench.theory.params import load_theory
 from stages import theory_gaussian, theory_gaussian_base
 from tests.conftest import ROOT
 from tests.couplings.methods import params as method_params
@@ -118,7 +119,7 @@ def test_rounds_after_a_divergence_are_missing_with_the_reason(based, tmp_path):
 
 def test_parameters_that_do_not_suit_the_batches_are_an_error_and_no_divergence(based, tmp_path):
     own = method_params("ocar", replay=5)
-    with pytest.raises(ReflowbenchError, match=r"methods\.ocar\.replay = 5: must divide round\.batch = 32"):
+    with pytest.raises(ReflowbenchError, match=r"methods\.ocar\.params\.replay = 5: must divide round\.batch = 32"):
         chain(Cell("mixture", 2, 0), gaussian_params(), tmp_path, "ocar", own)
 
 
@@ -137,12 +138,13 @@ def run_stages(folder, workers, monkeypatch):
     file = folder / "params.yaml"
     base, out = folder / "base", folder / "reflow"
     theory_gaussian_base.main(argparse.Namespace(params=file, out=base))
-    theory_gaussian.main(argparse.Namespace(params=file, method="reflow", coupling=None, bases=base, out=out))
+    theory_gaussian.main(argparse.Namespace(params=file, name="again", method="reflow", bases=base, out=out))
     return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def test_the_stages_write_the_same_bytes_with_one_worker_and_two(tmp_path, monkeypatch):
-    values = read_yaml(ROOT / "params.yaml")
+    values = dict(read_yaml(ROOT / "theory/params.yaml"))
+    values["methods"] = {"again": {"method": "reflow", "params": {}}}
     values["theory_gaussian"] = gaussian_params(seeds=[0, 1], dims=[2, 3], rounds=1).model_dump()
     written = []
     for workers in ("1", "2"):
@@ -176,8 +178,8 @@ def test_missing_values_are_empty_in_the_table(tmp_path):
 
 def test_the_solvers_of_the_pairs_hardly_change_an_exact_flow():
     """Of the committed parameters: what a perfect network would make of the narrowest laws."""
-    params = load_params(ROOT / "params.yaml").theory_gaussian
-    online = params.methods["ocar"]
+    theory = load_theory(ROOT / "theory/params.yaml")
+    params, online = theory.theory_gaussian, theory.methods["ocar"].params
     for dim in params.dims:
         law = target("gaussian", dim)
         start = noise(0, "test", 0, range(4000), dim)
@@ -192,5 +194,5 @@ def test_the_solvers_of_the_pairs_hardly_change_an_exact_flow():
 
 
 def test_the_committed_parameters_make_two_dimensional_trajectories():
-    params = load_params(ROOT / "params.yaml").theory_gaussian
+    params = load_theory(ROOT / "theory/params.yaml").theory_gaussian
     assert params.rounds >= 10 and flows.DRAWN_DIM in params.dims

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reflowbench.core.params import FitParams, SampleSize, TheoryDaeParams, TheoryPhaseParams
 from reflowbench.theory.dae.finite_sample import finite_sample
 from reflowbench.theory.dae.recursion import population_gains
+from reflowbench.theory.params import FitParams, SampleSize, TheoryDaeParams, TheoryPhaseParams
 from reflowbench.theory.report import page, phase
 from reflowbench.theory.report.figures import write_figures
 from reflowbench.theory.report.flows import Flows
@@ -131,6 +131,10 @@ def test_the_page_shows_every_figure_and_says_what_does_not_follow(tmp_path):
     assert text.count("](figures/") == len(drawn)
     assert "training diverged" in text and "mean above, single repetitions below" in text
     assert "is outside of it for 4 of 4 gains" in text
+    assert (
+        "Mixture, 2 dimensions: round 1 takes the variance from 1.0 \u00b1 0.0 to 2.5 \u00b1 0.0 with reflow, "
+        "2.5 \u00b1 0.0 with ot. Methods that use no sample of a model (ot) change it without self-training." in text
+    )
     slower = chains(table().assign(operator_norm=1.0), PARAMS)
     assert "**not bounded**" in page.render(slower, phase_table(), PHASES, shown)
     below = chains(table().assign(gains_1=0.1), PARAMS)

@@ -6,8 +6,8 @@ import io
 import pytest
 
 from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.params import FitParams, SampleSize, TheoryDaeParams, TheoryPhaseParams
 from reflowbench.theory.dae.tables import dae_jobs, phase_jobs, run, to_csv
+from reflowbench.theory.params import FitParams, SampleSize, TheoryDaeParams, TheoryPhaseParams
 
 
 def dae(**changes):

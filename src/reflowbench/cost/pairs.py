@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 
 from reflowbench.core.config import parse
@@ -104,15 +104,6 @@ def variants(params: Params) -> list[Variant]:
         pairs = parse(PairsParams, params.pairs.model_dump() | (chain.pairs if chain else {}), f"{name}.pairs.")
         found.append(Variant(name, method, own, round_, pairs, chain.base if chain else params.base.coupling))
     return found
-
-
-def theory_variant(chain: Variant, params: Params) -> Variant:
-    """A method of the grid as it runs on laws in closed form, with the training and the pairs of `theory_gaussian`."""
-    p = params.theory_gaussian
-    values = entries.split(params.methods, chain.name, "params.yaml")[1] | p.methods.get(chain.name, {})
-    own: Group = parse(chain.method.params, values, f"theory_gaussian.methods.{chain.name}.")
-    round_ = RoundParams.model_validate(p.round.model_dump())
-    return replace(chain, params=own, round=round_, pairs=p.pairs)
 
 
 def _online(params: Any, round_: RoundParams) -> Spent:

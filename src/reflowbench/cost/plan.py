@@ -13,7 +13,6 @@ from reflowbench.core.params import EvaluateParams, OptimParams, Params
 from reflowbench.core.schemes import NFE_PER_STEP
 from reflowbench.cost.network import BYTES, COPIES, VelocityCost, classifier_training
 from reflowbench.cost.pairs import STORED, Variant, variants
-from reflowbench.cost.theory import theory_lines
 from reflowbench.cost.work import Line, Work
 from reflowbench.couplings.shared.base import Spent
 from reflowbench.couplings.shared.online import Online
@@ -81,7 +80,6 @@ class Planner:
         for group in ("summarize", "report"):
             yield Line(group, "", 1)
         if not p.chains:
-            yield from theory_lines(p, chains)
             yield Line("track", "", 1)
 
     def _features(self) -> Line:

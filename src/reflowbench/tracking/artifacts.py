@@ -14,7 +14,7 @@ from reflowbench.core.evaluations import SAMPLES_FILE
 from reflowbench.tracking.contents import Contents, Files, Item
 from reflowbench.tracking.lock import Entry
 
-SHOWN = ("runs/training/", "runs/evaluations/", "runs/theory/", "reports/")
+SHOWN = ("runs/training/", "runs/evaluations/", "reports/")
 """Outputs to look at. Weights, pairs and images stay with DVC, which has a cache and remotes for them."""
 
 _KINDS = {".csv", ".gif", ".html", ".json", ".md", ".png", ".svg"}

@@ -16,13 +16,6 @@ from reflowbench.core.params.group import (
 from reflowbench.core.params.measures import EvaluateParams, FeaturesParams, InceptionParams
 from reflowbench.core.params.network import ConvParams, MLPParams, Network, NetworkParams, UNetParams
 from reflowbench.core.params.pipeline import Chain, GridParams, GridRound, Params
-from reflowbench.core.params.theory import (
-    FitParams,
-    SampleSize,
-    TheoryDaeParams,
-    TheoryGaussianParams,
-    TheoryPhaseParams,
-)
 from reflowbench.core.params.training import (
     BaseParams,
     GuardParams,
@@ -43,7 +36,6 @@ __all__ = [
     "EvaluateParams",
     "FeaturesParams",
     "FileName",
-    "FitParams",
     "Fraction",
     "GridParams",
     "GridRound",
@@ -63,12 +55,8 @@ __all__ = [
     "PotentialParams",
     "ProfileName",
     "RoundParams",
-    "SampleSize",
     "Sha256",
     "Storage",
-    "TheoryDaeParams",
-    "TheoryGaussianParams",
-    "TheoryPhaseParams",
     "UNetParams",
     "check_whole_steps",
     "distinct",

@@ -10,7 +10,6 @@ from reflowbench.core.params.data import DataParams, LatentsParams
 from reflowbench.core.params.group import Group, Name, PositiveInt, ProfileName, distinct
 from reflowbench.core.params.measures import EvaluateParams, FeaturesParams
 from reflowbench.core.params.network import Network
-from reflowbench.core.params.theory import TheoryDaeParams, TheoryGaussianParams, TheoryPhaseParams
 from reflowbench.core.params.training import BaseParams, GuardParams, MonitorParams, PairsParams, RoundParams
 
 
@@ -85,6 +84,3 @@ class Params(Group):
     )
     chains: dict[Name, Chain] = Field(default_factory=dict, description="Variants of methods, for a study.")
     evaluate: EvaluateParams
-    theory_dae: TheoryDaeParams
-    theory_phase: TheoryPhaseParams
-    theory_gaussian: TheoryGaussianParams

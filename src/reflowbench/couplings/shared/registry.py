@@ -159,7 +159,6 @@ def _faults(params: Params, source: str) -> Iterator[str]:
         for group, shared in common.items():
             values = shared | getattr(chain, group)
             yield _fault(parse, type(getattr(params, group)), values, f"chains.{name}.{group}.", source)
-    yield from _theory_faults(params, right, source)
     yield from _latents_faults(params, source)
     known = list(params.chains) or list(params.methods)
     unknown = [(index, name) for index, name in enumerate(params.grid.methods) if name not in known]
@@ -191,18 +190,6 @@ def _latents_faults(params: Params, source: str) -> Iterator[str]:
         yield f"{source}: base.flip = True: latents cannot be mirrored; make it false"
     if kind == "autoencoder" and params.data.dequantize:
         yield f"{source}: data.dequantize = True: an autoencoder wants images as they are; make it false"
-
-
-def _theory_faults(params: Params, right: set[str], source: str) -> Iterator[str]:
-    """Faults of what `theory_gaussian` says about entries whose own blocks are right."""
-    for name, own in params.theory_gaussian.methods.items():
-        if name not in params.methods:
-            yield f"{source}: theory_gaussian.methods.{name}: input should be one of {list(params.methods)}"
-        elif name in right:
-            yield _fault(_theory_params, params, name, source)
-            coupling, block = entries.split(params.methods, name, source)
-            prefix, round_ = f"theory_gaussian.methods.{name}.", params.theory_gaussian.round.model_dump()
-            yield _batch_fault(coupling, block | own, round_, prefix, source)
 
 
 def _fault(check_: Callable[..., Any], *arguments: Any) -> str:
@@ -253,28 +240,3 @@ def method_params(params: Params, name: str, chain: str | None, source: str) -> 
 def load_method_params(name: str, chain: str | None, path: Path) -> Group:
     """`method_params` of a parameter file."""
     return method_params(load_params(path), name, chain, str(path))
-
-
-def _theory_params(params: Params, name: str, source: str) -> Group:
-    coupling, values = entries.split(params.methods, name, source)
-    values |= params.theory_gaussian.methods.get(name, {})
-    typed: Group = parse(load(coupling).params, values, f"theory_gaussian.methods.{name}.", source)
-    return typed
-
-
-def load_theory_params(name: str, path: Path) -> Group:
-    """Parameters of a method on laws in closed form: what `theory_gaussian.methods` says over the method's block.
-
-    Args:
-        name: The method.
-        path: The parameter file.
-
-    Returns:
-        The typed block.
-
-    Raises:
-        ReflowbenchError: If the block is missing, or a value is wrong.
-    """
-    params = load_params(path)
-    method_params(params, name, None, str(path))
-    return _theory_params(params, name, str(path))

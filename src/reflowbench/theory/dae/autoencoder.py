@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import torch
 
-from reflowbench.core.params import FitParams
 from reflowbench.core.randomness import generator
 from reflowbench.theory.dae.recursion import History
+from reflowbench.theory.params import FitParams
 
 ROUNDING = 1e-6
 """Relative size of eigenvalues of float32 moments that are rounding."""

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.params import TheoryDaeParams, TheoryPhaseParams
 from reflowbench.theory.dae.autoencoder import Fit, Measured, Setting, gradient_descent, least_squares, train_rounds
+from reflowbench.theory.params import TheoryDaeParams, TheoryPhaseParams
 
 Line = dict[str, Any]
 CONDITIONS = ("noise", "history", "real", "samples", "seeds", "fit", "round")

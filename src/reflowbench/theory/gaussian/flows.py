@@ -17,7 +17,7 @@ from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.flow.path import Velocity
 from reflowbench.core.flow.solvers import trajectory
 from reflowbench.core.networks import registry as networks
-from reflowbench.core.params import Group, TheoryGaussianParams
+from reflowbench.core.params import Group
 from reflowbench.core.randomness import generator, noise
 from reflowbench.core.schemes import NFE_PER_STEP
 from reflowbench.couplings.shared.registry import Method
@@ -25,6 +25,7 @@ from reflowbench.metrics.measurement import UndefinedError
 from reflowbench.metrics.straightness import sample_with_geometry
 from reflowbench.theory.gaussian.scores import names, scores
 from reflowbench.theory.gaussian.targets import DiagonalGaussian, Target, TargetName, as_images, target
+from reflowbench.theory.params import TheoryGaussianParams
 from reflowbench.training.chain import Chain, base_trainer
 
 DRAWN_DIM = 2
@@ -62,7 +63,7 @@ class Row(NamedTuple):
 
     Attributes:
         cell: What it is about.
-        method: The method; or `base` (round 0 of every method), `real` (samples of the law itself: the floor) or
+        method: An entry of `methods`; or `base` (round 0 of all), `real` (samples of the law itself: the floor) or
             `exact` (closed forms: round 0 a perfect base model, round 1 a perfect Reflow of it).
         round: Round, 0: the base model.
         nfe: Network evaluations per sample; 0 where no flow is solved.
@@ -106,12 +107,12 @@ class BaseJob:
 
 @dataclass(frozen=True)
 class ChainJob:
-    """Train and score all rounds of a method with its own parameters on a cell, from the base model in a folder."""
+    """Train and score all rounds of an entry of `methods` on a cell, from the base model in a folder."""
 
     cell: Cell
     params: TheoryGaussianParams
     folder: Path
-    method: str
+    name: str
     own: Group
 
 
@@ -153,7 +154,7 @@ def run_chain(job: ChainJob, method: Method) -> Result:
 
     Args:
         job: The job.
-        method: The method that it names.
+        method: What the entry's file of `couplings/` defines.
 
     Returns:
         Rows of the method for every round and NFE, those after a divergence without values but with the reason; and
@@ -164,7 +165,7 @@ def run_chain(job: ChainJob, method: Method) -> Result:
     """
     cell, p = job.cell, job.params
     if fault := method.batch_fault(job.own, p.round.batch):
-        raise ReflowbenchError(f"methods.{job.method}.{fault} (of {GROUP})")
+        raise ReflowbenchError(f"methods.{job.name}.params.{fault} (of {GROUP})")
     base, _, _ = networks.load(job.folder / cell.weights)
     images = as_images(cell.law, p.points, cell.seed)
     result, paths = Result(cell), []
@@ -173,10 +174,10 @@ def run_chain(job: ChainJob, method: Method) -> Result:
         chain = Chain(base, images, method, job.own, p.round, p.pairs, cell.seed, scratch, path=path)
         for k, reason in _train(chain, p.rounds):
             if reason:
-                result.rows += _absent(cell, p, job.method, k, reason)
+                result.rows += _absent(cell, p, job.name, k, reason)
                 continue
-            result.rows += _measured(cell, p, job.method, k, chain.model)
-            result.rows += _costs(cell, job.method, k, chain.facts)
+            result.rows += _measured(cell, p, job.name, k, chain.model)
+            result.rows += _costs(cell, job.name, k, chain.facts)
             if _is_drawn(cell, p):
                 paths.append(_paths(cell, p, chain.model))
     result.paths = np.stack(paths) if paths else None

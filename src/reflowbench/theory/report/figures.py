@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from reflowbench.core.params import TheoryPhaseParams
 from reflowbench.report.drawing import canvas
+from reflowbench.theory.params import TheoryPhaseParams
 from reflowbench.theory.report import phase, round_figures
 from reflowbench.theory.report.flows import NAMES, Flows, has, rounds_figure, trajectories_figure
 from reflowbench.theory.report.rounds import Chain

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from reflowbench.core.params import TheoryGaussianParams
 from reflowbench.report.drawing import COLOURS, MARKERS, log_axis, save
 from reflowbench.results.statistics import Interval, interval
 from reflowbench.theory.gaussian.targets import target
+from reflowbench.theory.params import TheoryGaussianParams
 from reflowbench.theory.report.round_figures import panels
 
 NAMES = {
@@ -45,8 +45,15 @@ class Flows:
 
     @property
     def methods(self) -> list[str]:
-        """Methods, in the order of the grid."""
+        """Methods, in the order of the parameters."""
         return [name for name in self.table["method"].unique() if name not in REFERENCES]
+
+    @property
+    def controls(self) -> list[str]:
+        """Methods that train on no sample of a model: they never evaluated one to make pairs."""
+        t = self.table
+        made = t[t["metric"].isin(("forward_evaluations", "inversion_evaluations"))].groupby("method")["value"].max()
+        return [name for name in self.methods if made.get(name) == 0]
 
     @property
     def nfe(self) -> int:

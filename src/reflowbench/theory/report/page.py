@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from reflowbench.core.params import TheoryPhaseParams
+from reflowbench.theory.params import TheoryPhaseParams
 from reflowbench.theory.report import phase
 from reflowbench.theory.report.flows import NAMES, Flows, has, table
 from reflowbench.theory.report.rounds import FADED, Agreement, Chain, agreements, simultaneous
@@ -158,6 +158,16 @@ def _phases(lines: pd.DataFrame, params: TheoryPhaseParams) -> list[str]:
     ]
 
 
+def _without_self_training(flows: Flows, law: str, dim: int) -> str:
+    """How far the first round moves the variance, with and without samples of a model."""
+    before = flows.value(law, dim, "base", 0, "variance_ratio")
+    after = [f"{flows.value(law, dim, name, 1, 'variance_ratio')} with {name}" for name in flows.methods]
+    return (
+        f"{law[0].upper()}{law[1:]}, {dim} dimensions: round 1 takes the variance from {before} to {', '.join(after)}. "
+        f"Methods that use no sample of a model ({', '.join(flows.controls)}) change it without self-training."
+    )
+
+
 def _flows(flows: Flows) -> list[str]:
     p = flows.params
     rounds = sorted({0, 1, p.rounds // 2, p.rounds})
@@ -176,6 +186,8 @@ def _flows(flows: Flows) -> list[str]:
             parts.append(f"![{name} by round](figures/flow_{metric}.png)")
         for nfe in sorted(p.nfe, reverse=True) if metric in DISTANCES else [flows.nfe]:
             parts += [f"NFE {nfe}:", table(flows, metric, nfe, rounds)]
+        if metric == "variance_ratio" and flows.controls:
+            parts += [_without_self_training(flows, name, max(p.dims)) for name in p.targets]
     if 2 in p.dims:
         parts.append("### Trajectories in two dimensions")
         parts += [f"![Trajectories, {target}](figures/trajectories_{target}.png)" for target in p.targets]

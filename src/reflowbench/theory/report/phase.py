@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reflowbench.core.params import TheoryPhaseParams
 from reflowbench.report.drawing import save
 from reflowbench.theory.dae.finite_sample import finite_sample
 from reflowbench.theory.dae.recursion import Array, population_gains
+from reflowbench.theory.params import TheoryPhaseParams
 from reflowbench.theory.report.round_figures import panels
 from reflowbench.theory.report.rounds import FADED
 

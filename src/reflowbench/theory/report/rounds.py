@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from reflowbench.core.params import TheoryDaeParams
 from reflowbench.results.statistics import CONFIDENCE, from_moments
 from reflowbench.theory.dae.finite_sample import FiniteSample, finite_sample
 from reflowbench.theory.dae.recursion import Array, History, gain_bound, population_gains
+from reflowbench.theory.params import TheoryDaeParams
 
 FADED = 1e-3
 """Gains are compared, and their decay is followed, down to here: below, what is left is noise of the samples."""

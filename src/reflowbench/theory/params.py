@@ -1,14 +1,24 @@
-"""Parameters of the stages of theory."""
+"""Parameters of the theory stages: theory/params.yaml, the only file that they read."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from reflowbench.core.params.group import Fraction, Group, Name, PositiveInt, check_whole_steps, distinct
-from reflowbench.core.params.network import Network
-from reflowbench.core.params.training import OptimParams, PairsParams
+from reflowbench.core.config import parse, read_yaml
+from reflowbench.core.params import (
+    Fraction,
+    Group,
+    Name,
+    Network,
+    OptimParams,
+    PairsParams,
+    PositiveInt,
+    check_whole_steps,
+    distinct,
+)
 from reflowbench.core.schemes import FixedSolver
 
 
@@ -101,7 +111,6 @@ class TheoryGaussianParams(Group):
     nfe: Annotated[list[PositiveInt], Field(min_length=1)] = Field(description="network evaluations of a sample")
     projections: PositiveInt = Field(description="directions of the sliced distance")
     trajectories: PositiveInt = Field(description="that are drawn, of the first seed in two dimensions")
-    methods: dict[Name, dict[str, Any]] = Field(description="what differs from the methods' blocks")
 
     @model_validator(mode="after")
     def _consistent(self) -> TheoryGaussianParams:
@@ -109,3 +118,34 @@ class TheoryGaussianParams(Group):
             distinct(name, getattr(self, name))
         check_whole_steps(self.nfe, self.solver)
         return self
+
+
+class FlowMethod(Group):
+    """A method on laws in closed form."""
+
+    method: Name = Field(description="file of `couplings/`; several entries may share one")
+    params: dict[str, Any] = Field(description="the method's whole block")
+
+
+class TheoryParams(Group):
+    """The whole of theory/params.yaml."""
+
+    theory_dae: TheoryDaeParams
+    theory_phase: TheoryPhaseParams
+    theory_gaussian: TheoryGaussianParams
+    methods: Annotated[dict[Name, FlowMethod], Field(min_length=1)] = Field(description="compared by `theory_gaussian`")
+
+
+def load_theory(path: Path) -> TheoryParams:
+    """Read and check theory/params.yaml, apart from the methods' own blocks.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The typed parameters.
+
+    Raises:
+        ReflowbenchError: If the file cannot be read, or any parameter in it is wrong.
+    """
+    return parse(TheoryParams, read_yaml(path), "", str(path))
