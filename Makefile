@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 PEERS := .scratch/peers
 SITE := .scratch/site
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate
-.PHONY: help install repro study controls theory report test test-long test-gpu chaos chaos-short mutants bench docs lint gate audit lock clean
+.PHONY: help install repro study ablations controls theory report test test-long test-gpu chaos chaos-short mutants bench docs lint gate audit lock clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -30,15 +30,18 @@ $(CHECKED): params.yaml $(wildcard src/reflowbench/core/*.py src/reflowbench/cor
 	@mkdir -p $(@D) && touch $@
 
 # More threads gain little on 8x8 images, and would make the last digits depend on the number of cores.
-repro study controls theory report: export REFLOWBENCH_THREADS ?= 1
+repro study ablations controls theory report: export REFLOWBENCH_THREADS ?= 1
 
 repro: $(STAMP) $(CHECKED) ## reproduce the results on all cores: run what changed, then mirror it in MLflow
 	reflowbench launch
 	reflowbench track --best-effort
 	@echo 'Results: reports/report.md, and reports/index.html to explore'
 
-study: $(STAMP) ## run the study of all variants (docs/findings.md), about an hour on 2 cores
-	study/run
+study: $(STAMP) ## run the default chains with eight seeds (docs/findings.md); needs the default profile's data alone
+	profiles/run study
+
+ablations: $(STAMP) ## run 56 variants of the methods on raw digits (docs/findings.md), about an hour on 2 cores
+	ablations/run
 
 controls: $(STAMP) $(CHECKED) ## run the positive controls of the metrics (docs/metrics.md), a few minutes
 	dvc repro controls/dvc.yaml

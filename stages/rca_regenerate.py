@@ -31,7 +31,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 PARSER = argparse.ArgumentParser(description=__doc__)
-PARSER.add_argument("--chain", help="variant of a method, in a study")
+PARSER.add_argument("--chain", help="variant of a method, of the ablations")
 PARSER.add_argument("--seed", type=int, required=True)
 PARSER.add_argument("--round", type=int, required=True, help="round that will train on the pairs")
 PARSER.add_argument("--data", type=Path, required=True)

@@ -9,7 +9,7 @@ from reflowbench.core.artifacts import write_text
 from reflowbench.core.config import load_group, load_params
 from reflowbench.core.params import EvaluateParams, PairsParams, RoundParams
 from reflowbench.core.stage import run_stage
-from reflowbench.report import markdown, study
+from reflowbench.report import ablations, markdown
 from reflowbench.report.figures import write_figures, write_overview
 from reflowbench.report.page import page as interactive
 from reflowbench.results.access import Results
@@ -43,8 +43,8 @@ def main(args: argparse.Namespace) -> None:
     )
     figures = args.out / "figures"
     if params.chains:
-        write_overview(results, study.bases(results, settings), figures)
-        page = study.render(results, settings)
+        write_overview(results, ablations.bases(results, settings), figures)
+        page = ablations.render(results, settings)
     else:
         tables = [args.results / f"{name}.csv" for name in ("results", "spectra", "paired")]
         spectra, paired = map(pd.read_csv, tables[1:])

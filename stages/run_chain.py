@@ -1,4 +1,4 @@
-"""run_chain: all rounds of one chain of a study, for every seed, in one process (start-up costs more than a round)."""
+"""run_chain: all rounds of one chain of the ablations, for every seed, in one process (start-up costs more than a round)."""
 
 import argparse
 from pathlib import Path

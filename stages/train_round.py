@@ -64,7 +64,7 @@ def main(args: argparse.Namespace) -> None:
 PARSER = argparse.ArgumentParser(description=__doc__)
 PARSER.add_argument("--method", required=True, help="entry of `methods`")
 PARSER.add_argument("--coupling", type=Path, help="record of the method's code (default: none is checked)")
-PARSER.add_argument("--chain", help="variant of the method, in a study")
+PARSER.add_argument("--chain", help="variant of the method, of the ablations")
 PARSER.add_argument("--seed", type=int, required=True)
 PARSER.add_argument("--round", type=int, required=True)
 PARSER.add_argument("--data", type=Path, required=True)

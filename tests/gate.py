@@ -33,7 +33,7 @@ def main() -> None:
             )
     print("lock gate: the committed results come from the committed code and parameters")
     current = code_hashes("dvc.lock")  # of folders; files are hashed here
-    others = {"study/pipeline.lock": "make study"}
+    others = {"ablations/pipeline.lock": "make ablations"}
     others |= {f"{folder}/dvc.lock": f"profiles/run {folder.name}" for folder in sorted(Path("reports").iterdir())}
     for lock, command in others.items():
         if not Path(lock).exists():

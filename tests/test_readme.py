@@ -53,8 +53,8 @@ def test_what_the_readme_says_was_lost_is_true_of_the_table():
 
 
 def test_every_table_row_in_the_findings_is_in_its_report():
-    """That of the study, and below the heading of MNIST its own, whose verdicts are all there."""
-    study, mnist = ((ROOT / f"reports/{name}/report.md").read_text().splitlines() for name in ("study", "mnist"))
+    """That of the ablations, and below the heading of MNIST its own, whose verdicts are all there."""
+    study, mnist = ((ROOT / f"reports/{name}/report.md").read_text().splitlines() for name in ("ablations", "mnist"))
     variants, _, other = FINDINGS.partition("## On 28x28 images\n")
     larger, _, rest = other.partition("\n## ")
     for text, report, least in ((variants + rest, study, 50), (larger, mnist, 12)):
@@ -66,8 +66,8 @@ def test_every_table_row_in_the_findings_is_in_its_report():
 
 def test_what_the_findings_claim_of_the_best_methods_is_true_of_the_table():
     """The claims that the defaults rest on, from the committed table itself."""
-    # Not by read_table: the study is not run again for every change, so its table may have older columns.
-    results = Results(pd.read_csv(ROOT / "reports/study/results.csv", keep_default_na=False))
+    # Not by read_table: the ablations is not run again for every change, so its table may have older columns.
+    results = Results(pd.read_csv(ROOT / "reports/ablations/results.csv", keep_default_na=False))
     fd, many, few = "frechet_distance", results.nfes[-1], results.nfes[0]
     for nfe, limit in ((many, 1.2), (few, 0.1)):
         ratio = results.relative_to_base("ot_dataset_chunk", fd, nfe)

@@ -33,7 +33,7 @@ def resolve(name: str, folder: Path = FOLDER) -> dict[str, Any]:
     A profile gives the number of rounds as `grid.n_rounds`; the chain of rounds that dvc.yaml
     iterates over, and the methods of each stage group, follow from it. An entry of `methods` that is
     named otherwise than a method is a variant: it names its method, and takes from that method's block
-    what it does not say. A study names `chains` instead, which run without stages of their own.
+    what it does not say. A profile may extend another one (`extends: digits`). The ablations name `chains` instead, which run without stages of their own.
 
     Args:
         name: The profile.
@@ -45,10 +45,8 @@ def resolve(name: str, folder: Path = FOLDER) -> dict[str, Any]:
     Raises:
         ReflowbenchError: If there is no such profile, or it does not make valid parameters.
     """
-    if name not in names(folder):
-        raise ReflowbenchError(f"no profile {name!r} in {folder}/; there are: {', '.join(names(folder))}")
     source = folder / f"{name}.yaml"
-    merged = _merge(read_yaml(folder / f"{DEFAULTS}.yaml"), read_yaml(source), str(source), "")
+    merged = _merged(name, folder)
     grid = merged["grid"]
     n_rounds = grid.pop("n_rounds", None)
     if type(n_rounds) is not int or not 1 <= n_rounds <= _MOST_ROUNDS:
@@ -76,6 +74,22 @@ def resolve(name: str, folder: Path = FOLDER) -> dict[str, Any]:
     values = {"profile": name, **merged}
     registry.check(validate(values, str(source)), str(source))
     return values
+
+
+def _merged(name: str, folder: Path) -> dict[str, Any]:
+    """A profile over the one that it extends, or over the defaults."""
+    if name not in names(folder):
+        raise ReflowbenchError(f"no profile {name!r} in {folder}/; there are: {', '.join(names(folder))}")
+    source = folder / f"{name}.yaml"
+    overlay = read_yaml(source)
+    other = overlay.pop("extends", None)
+    if other is None:
+        base = read_yaml(folder / f"{DEFAULTS}.yaml")
+    elif "extends" in read_yaml(folder / f"{other}.yaml"):
+        raise ReflowbenchError(f"{source}: extends = {other!r}: want a profile that extends no other")
+    else:
+        base = _merged(other, folder)
+    return _merge(base, overlay, str(source), "")
 
 
 def _merge(base: dict[str, Any], overlay: dict[str, Any], source: str, prefix: str) -> dict[str, Any]:
@@ -147,11 +161,11 @@ def write_profile(name: str, folder: Path = FOLDER, target: Path = PARAMS_FILE) 
 
     Raises:
         ReflowbenchError: If there is no such profile, it does not make valid parameters, `target` is a folder, or it
-            is a study and `target` is the pipeline's own file, whose stages a study does not have.
+            is that of the ablations and `target` is the pipeline's own file, whose stages the ablations do not have.
     """
     if target.is_dir():  # it would be replaced, with all that is in it
         raise ReflowbenchError(f"{target}: this is a folder; name a file in it, such as {target / PARAMS_FILE}")
     values = resolve(name, folder)
     if values.get("chains") and target == PARAMS_FILE:
-        raise ReflowbenchError(f"profile {name} is a study, not for {target}: name its file by --out study/params.yaml")
+        raise ReflowbenchError(f"profile {name} is of the ablations, not for {target}: name its file by --out ablations/params.yaml")
     write_text(target, render(values))

@@ -6,7 +6,7 @@ import yaml
 from reflowbench.cluster.lockfile import entries, keep, merge
 from tests.conftest import ROOT
 
-LOCKS = [ROOT / "dvc.lock", ROOT / "study/pipeline.lock"]
+LOCKS = [ROOT / "dvc.lock", ROOT / "ablations/pipeline.lock"]
 
 
 def stages(path):

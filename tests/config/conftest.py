@@ -11,4 +11,4 @@ def values():
 
 @pytest.fixture
 def study():
-    return profiles.resolve("study", ROOT / "profiles")
+    return profiles.resolve("ablations", ROOT / "profiles")

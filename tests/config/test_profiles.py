@@ -13,7 +13,7 @@ from tests.config.checks import check
 from tests.conftest import ROOT
 
 
-@pytest.mark.parametrize(("profile", "path"), [("digits", "params.yaml"), ("study", "study/params.yaml")])
+@pytest.mark.parametrize(("profile", "path"), [("digits", "params.yaml"), ("ablations", "ablations/params.yaml")])
 def test_committed_params_are_those_of_their_profile(profile, path):
     assert (ROOT / path).read_text() == profiles.render(profiles.resolve(profile, ROOT / "profiles"))
 
@@ -103,13 +103,13 @@ def test_bad_profiles_are_named(tmp_path, text, message):
 
 def test_an_unknown_profile_names_those_there_are():
     with pytest.raises(
-        ReflowbenchError, match="no profile 'digit'.*celebahq-latent, cifar10, digits, fashion, mnist, study, tiny"
+        ReflowbenchError, match="no profile 'digit'.*ablations, celebahq-latent, cifar10, digits, fashion, mnist, study, tiny"
     ):
         profiles.resolve("digit", ROOT / "profiles")
 
 
 def test_a_study_does_not_overwrite_the_pipelines_parameters(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ReflowbenchError, match="profile study is a study, not for params.yaml: name its file by --out"):
-        profiles.write_profile("study", ROOT / "profiles")
+    with pytest.raises(ReflowbenchError, match="profile ablations is of the ablations, not for params.yaml: name its file by --out"):
+        profiles.write_profile("ablations", ROOT / "profiles")
     assert not (tmp_path / "params.yaml").exists()

@@ -84,9 +84,9 @@ def test_every_stage_of_the_pipeline_has_its_line():
 
 
 def test_a_study_is_one_stage_a_chain():
-    found = lines("study")
+    found = lines("ablations")
     chains = [line for line in found.values() if line.group == "chain"]
-    assert len(chains) == len(profiles.resolve("study", ROOT / "profiles")["chains"])
+    assert len(chains) == len(profiles.resolve("ablations", ROOT / "profiles")["chains"])
     assert found["train_base", ""].stages == 6 and ("k0", "reflow") not in found
     # One of its stages does what the pipeline's do one by one; nothing is shown while it trains.
     pipeline = lines("digits")

@@ -8,7 +8,7 @@ from tests.dag.resolved import VARIANTS, resolved
 
 @pytest.fixture(scope="session")
 def stages(tmp_path_factory):
-    """Stages of the pipeline with every method and two variants, of the study, the controls and the theory."""
+    """Stages of the pipeline with every method and two variants, of the ablations, the controls and the theory."""
     profile = profiles.resolve("tiny", ROOT / "profiles")
     couplings = {name: name for name in registry.names()} | VARIANTS
     profile["methods"] |= {name: profile["methods"][method] for name, method in VARIANTS.items()}

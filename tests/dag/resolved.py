@@ -24,18 +24,18 @@ THEORY = ("theory_dae@0.1", "theory_phase", "theory_gaussian_base", "theory_repo
 
 
 def resolved(folder, profile):
-    """Stages by address, as DVC resolves them: of the pipeline on a profile, the study, the controls and the theory."""
-    (folder / "study").mkdir()
+    """Stages by address, as DVC resolves them: of the pipeline on a profile, the ablations, the controls and the theory."""
+    (folder / "ablations").mkdir()
     (folder / "theory").mkdir()
     shutil.copytree(ROOT / "controls", folder / "controls", ignore=shutil.ignore_patterns("*.lock"))
     shutil.copy(ROOT / "theory/dvc.yaml", folder / "theory")
     (folder / "theory/params.yaml").write_text(yaml.safe_dump(theory_of_every_method()))
     shutil.copy(ROOT / "dvc.yaml", folder / "dvc.yaml")
-    shutil.copy(ROOT / "study/pipeline.yaml", folder / "study/dvc.yaml")  # as study/run does
+    shutil.copy(ROOT / "ablations/pipeline.yaml", folder / "ablations/dvc.yaml")  # as ablations/run does
     (folder / "params.yaml").write_text(profiles.render(profile))
-    profiles.write_profile("study", ROOT / "profiles", folder / "study/params.yaml")
+    profiles.write_profile("ablations", ROOT / "profiles", folder / "ablations/params.yaml")
     with Repo.init(str(folder), no_scm=True) as repo:
-        files = {place: folder / place / "dvc.yaml" for place in ("", "study/", "controls/", "theory/")}
+        files = {place: folder / place / "dvc.yaml" for place in ("", "ablations/", "controls/", "theory/")}
         places = {str(file.resolve()): place for place, file in files.items()}
         return {places[stage.path] + stage.name: stage for stage in repo.index.stages}
 

@@ -54,7 +54,7 @@ def test_declared_parameters_are_those_that_the_script_reads(stages):
 
 
 def test_a_training_that_is_watched_says_so_and_keeps_what_is_seen(stages):
-    """In the pipeline all are: `dvc plots` shows it. The study's are not, so that no look costs it time."""
+    """In the pipeline all are: `dvc plots` shows it. The ablations's are not, so that no look costs it time."""
     training = {n: stage for n, stage in stages.items() if script_of(stage) in ("train_base", "train_round")}
     watched = {n for n in training if "/" not in n}
     assert watched and {n for n, stage in stages.items() if option(stage, "plots")} == watched
@@ -74,12 +74,12 @@ def test_values_in_a_command_are_those_of_the_parameters(stages):
     """A value that the command line holds is watched with the command: it needs no parameter."""
     base = stages["train_base@0"]
     assert option(base, "coupling") == raw(base)["base"]["coupling"]
-    chains = {n: stage for n, stage in stages.items() if n.startswith("study/chain@")}
-    assert set(chains) == {f"study/chain@{key}" for key in raw(next(iter(chains.values())))["chains"]}
+    chains = {n: stage for n, stage in stages.items() if n.startswith("ablations/chain@")}
+    assert set(chains) == {f"ablations/chain@{key}" for key in raw(next(iter(chains.values())))["chains"]}
     for name, stage in chains.items():
         chain = raw(stage)["chains"][option(stage, "chain")]
-        assert name == f"study/chain@{option(stage, 'chain')}" and option(stage, "method") == chain["method"]
-        assert option(stage, "bases") == f"runs/study/bases/{chain['base']}"
+        assert name == f"ablations/chain@{option(stage, 'chain')}" and option(stage, "method") == chain["method"]
+        assert option(stage, "bases") == f"runs/ablations/bases/{chain['base']}"
 
 
 def test_scripts_read_only_the_groups_they_name():
@@ -112,7 +112,7 @@ def test_scripts_read_only_the_groups_they_name():
 
 
 def test_a_chains_scripts_are_given_its_name():
-    """What a study may override is read with the chain's name: by the scripts that run_chain runs, and it alone."""
+    """What the ablations may override is read with the chain's name: by the scripts that run_chain runs, and it alone."""
     for path in (ROOT / "stages").glob("[a-z]*.py"):
         for name, call in calls(path):
             arguments = [ast.unparse(argument) for argument in call.args]

@@ -57,7 +57,7 @@ def test_dvc_parses_the_committed_files_and_finds_every_cell():
 
 
 def test_each_control_is_a_stage_with_a_group_of_its_own(stages):
-    """And a script; no stage of the pipeline or the study depends on what the controls make."""
+    """And a script; no stage of the pipeline or the ablations depends on what the controls make."""
     assert {name.removeprefix("controls/") for name in stages if name.startswith("controls/")} == set(CONTROLS)
     assert set(read_yaml(ROOT / "controls/params.yaml")) == set(CONTROLS)
     for name in CONTROLS:
@@ -68,11 +68,11 @@ def test_each_control_is_a_stage_with_a_group_of_its_own(stages):
 
 
 def test_the_study_has_a_stage_for_every_chain(stages):
-    study = profiles.resolve("study", ROOT / "profiles")
+    study = profiles.resolve("ablations", ROOT / "profiles")
     pairs = [(c, s) for c in ("independent", "ot") for s in study["grid"]["seeds"]]
     expected = {f"{stage}@{c}-{s}" for stage in ("base", "evaluate_base") for c, s in pairs}
     expected |= {f"chain@{chain}" for chain in study["chains"]} | {"summarize", "report"}
-    assert {name.removeprefix("study/") for name in stages if name.startswith("study/")} == expected
+    assert {name.removeprefix("ablations/") for name in stages if name.startswith("ablations/")} == expected
 
 
 def test_every_method_has_a_coupling_parameters_and_stages():
@@ -112,7 +112,7 @@ def test_every_path_in_a_command_is_a_dependency_or_an_output(stages):
             outs = {option(stage, "out")}
         if script_of(stage) == "report":  # and reads tables from one; tests/report runs it on these tables alone
             tables = {dep for dep in deps if str(Path(dep).parent) == option(stage, "results")}
-            assert len(tables) == (1 if "study" in name else 3)
+            assert len(tables) == (1 if "ablations" in name else 3)
             deps = deps - tables | {option(stage, "results")}
         if script_of(stage) == "track":  # finds what it mirrors by itself
             deps = {dep for dep in deps if not dep.startswith("reports/")}
@@ -123,7 +123,7 @@ def test_only_git_tracked_reports_are_outside_the_cache(stages):
     uncached = {out.def_path for stage in stages.values() for out in stage.outs if not out.use_cache}
     reports = {"results.csv", "summary.json", "fd_by_round.csv", "report.md", "figures"}
     reports |= {"aspects.csv", "paired.csv", "spectra.csv"}
-    expected = {f"{folder}/{name}" for folder in ("reports", "reports/study") for name in reports}
+    expected = {f"{folder}/{name}" for folder in ("reports", "reports/ablations") for name in reports}
     controls = {out.def_path for n, stage in stages.items() if n.startswith("controls/") for out in stage.outs}
     assert controls and all(Path("reports/controls") in Path(out).parents for out in controls)
     theory = {f"reports/theory/{name}" for name in ("dae.csv", "phase.csv", "flows.csv", "report.md", "figures")}

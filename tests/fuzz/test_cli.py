@@ -35,7 +35,7 @@ PATHS = [
 WORDS = [
     "", "0", "1", "2", "7", "-1", "+1", "1.5", "1e3", "nan", "inf", "-inf", "1e400", "1e-400", "1e308", "1e13",
     "9" * 30,
-    "9" * 5000, "\u0661", "\u00b2", "1_0", " 1", "0x10", "tiny", "digits", "study", "defaults", "../profiles/tiny",
+    "9" * 5000, "\u0661", "\u00b2", "1_0", " 1", "0x10", "tiny", "digits", "ablations", "defaults", "../profiles/tiny",
     "HEAD",
     "HEAD~1", "nope", "@", "HEAD:params.yaml", "--output=x", "euler", "heun", "rk4", "rca", "ocar", "reflow", "ot",
     "independent", "a", "True", "None", "{}", "\x00", "a\x00b",

@@ -36,9 +36,9 @@ RELATED = {
 
 @functools.cache
 def tree(name):
-    """The tiny profile, the digits, and the tiny profile as a study."""
-    values = profiles.resolve("tiny" if name == "study" else name, ROOT / "profiles")
-    if name == "study":
+    """The tiny profile, the digits, and the tiny profile as the ablations."""
+    values = profiles.resolve("tiny" if name == "ablations" else name, ROOT / "profiles")
+    if name == "ablations":
         plain = {"base": "independent", "params": {}, "round": {}, "pairs": {}}
         chains = {
             "a": {"method": "rca", "params": {"real_fraction": 1.0}},
@@ -159,11 +159,11 @@ def test_a_changed_value_is_accepted_as_it_is_or_named(folder, data):
 @settings(max_examples=100)
 @given(data=st.data())
 def test_a_changed_value_of_a_study_is_accepted_as_it_is_or_named(folder, data):
-    check_change(folder, "study", data)
+    check_change(folder, "ablations", data)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", ["tiny", "digits", "study"])
+@pytest.mark.parametrize("name", ["tiny", "digits", "ablations"])
 @settings(max_examples=400)
 @given(data=st.data())
 def test_many_changed_values(folder, name, data):

@@ -20,7 +20,7 @@ def project(first, tmp_path):
     project = Project(tmp_path / "project").make()
     shutil.copytree(ROOT / "controls", project.folder / "controls")
     shutil.copy(ROOT / "dvc.lock", project.folder)
-    shutil.copytree(ROOT / "reports", project.folder / "reports", ignore=shutil.ignore_patterns("mnist", "study"))
+    shutil.copytree(ROOT / "reports", project.folder / "reports", ignore=shutil.ignore_patterns("mnist", "ablations"))
     project.run("dvc", "cache", "dir", "--local", str(first[0].folder / ".dvc/cache"))
     project.commit("results of the default profile")
     return project

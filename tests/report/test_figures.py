@@ -12,7 +12,7 @@ from matplotlib import pyplot
 from reflowbench.core.artifacts import write_text
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.evaluations import BASE, SAMPLES_FILE, cell_folder
-from reflowbench.report import diversity, study
+from reflowbench.report import ablations, diversity
 from reflowbench.report.figures import overview, write_figures, write_overview
 from reflowbench.results.access import Results
 from reflowbench.results.table import to_csv
@@ -37,14 +37,14 @@ def test_the_figures_are_those_that_the_report_shows_and_the_same_bytes_each_tim
     assert pyplot.get_fignums() == [], "closed"
 
 
-@pytest.mark.parametrize("pipeline", ["dvc.yaml", "study/pipeline.yaml"])
+@pytest.mark.parametrize("pipeline", ["dvc.yaml", "ablations/pipeline.yaml"])
 def test_the_report_stage_draws_every_figure_that_its_page_shows(evaluations, tmp_path, pipeline):
     """From the files alone that its stage depends on."""
     deps = yaml.safe_load((ROOT / pipeline).read_text())["stages"]["report"]["deps"]
     tables = {"results": results_of(evaluations).table, "paired": paired_of(evaluations)}
     tables["spectra"] = spectra_of(evaluations)
     read = {Path(dep).stem for dep in deps if dep.endswith(".csv")}
-    assert read == ({"results"} if "study" in pipeline else set(tables))
+    assert read == ({"results"} if "ablations" in pipeline else set(tables))
     for name in read:
         write_text(tmp_path / "made" / f"{name}.csv", to_csv(tables[name]))
     params = (ROOT / pipeline).with_name("params.yaml")
@@ -77,11 +77,11 @@ def test_the_overview_has_a_line_for_each_kind_of_base(tmp_path):
     from_ot = (table["method"] == "rca") & (table["round"] == 0) & (table["metric"] == "frechet_distance")
     results = Results(table.assign(value=table["value"] + 7 * from_ot))
     blocks = {"reflow": {"base": "independent"}, "rca": {"base": "ot"}}
-    panels = drawn(overview(results, study.bases(results, settings(blocks))))
+    panels = drawn(overview(results, ablations.bases(results, settings(blocks))))
     for panel, fd in zip(panels, (11, 10.02), strict=True):
         bases = {label: points[0][0] for label, points in panel.items() if label.startswith("base")}
         assert bases == pytest.approx({"base (independent)": fd, "base (ot)": fd + 7})
-    alone = study.bases(results, settings(blocks | {"rca": {"base": "independent"}}))
+    alone = ablations.bases(results, settings(blocks | {"rca": {"base": "independent"}}))
     assert alone == {"base (independent)": "reflow"}
 
 

@@ -93,7 +93,7 @@ LOSSES = [lose_a_metric, lose_frechet, lose_a_model, lose_a_method, lose_the_bas
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("study", [False, True])
+@pytest.mark.parametrize("ablations", [False, True])
 @pytest.mark.parametrize("lost", [lose_nothing, *LOSSES])
 def test_nothing_crashes_and_nothing_is_nan(evaluations, run, lost, study):
     lost(evaluations)
@@ -107,7 +107,7 @@ def test_nothing_crashes_and_nothing_is_nan(evaluations, run, lost, study):
     assert shown == {path.name for path in (out / "figures").iterdir()}
     if not study:
         assert ("missing" in page.lower().replace("missing classes", "")) == (lost is not lose_nothing)
-    elif lost is not lose_a_metric:  # of metrics that the study's page does not show
+    elif lost is not lose_a_metric:  # of metrics that the ablations's page does not show
         assert bool(re.search(r" missing\b", page)) == (lost is not lose_nothing)
 
 

@@ -40,7 +40,7 @@ def test_round_zero_of_every_method_is_the_base_model(evaluations):
 
 
 def test_methods_start_from_the_base_that_is_named_for_them(tmp_path):
-    """A study has base models of several couplings."""
+    """The ablations has base models of several couplings."""
     write_cells(tmp_path, lambda method, seed, k, nfe: 5.0 if method == "base_ot" else 10.0, (BASE, "base_ot"))
     table, strangers = gather(tmp_path, GRID, "test", {"rca": "base_ot"})
     assert strangers == []

@@ -251,7 +251,7 @@ def load_group(kind: type[GroupT], path: Path = PARAMS_FILE, chain: str | None =
     Args:
         kind: The group's class, such as `PairsParams`.
         path: The parameter file.
-        chain: A study's chain, whose own values for `round` and `pairs` go before; None outside a study.
+        chain: A chain of the ablations, whose own values for `round` and `pairs` go before; None outside the ablations.
 
     Returns:
         The group.

@@ -54,7 +54,7 @@ class VelocityCost:
             params = params.model_copy(update={"compile": False})  # it computes the same
         with torch.device("meta"):
             self._network = registry.build(params, shape, seed=0)
-        # Each is counted once: a study asks for the same ones again and again.
+        # Each is counted once: the ablations ask for the same ones again and again.
         self._known: dict[tuple[object, ...], Pass] = {}
         self.parameters = sum(weight.numel() for weight in self._network.parameters())
         self.weight_bytes = _bytes(self._network)

@@ -23,7 +23,7 @@ STORED = {"float32": 4, "float16": 2}
 
 @dataclass(frozen=True)
 class Variant:
-    """An entry of the grid, or a study's chain, with the parameters of its rounds.
+    """An entry of the grid, or a chain of the ablations, with the parameters of its rounds.
 
     Attributes:
         name: Its name in the grid.
@@ -86,7 +86,7 @@ class Variant:
 
 
 def variants(params: Params) -> list[Variant]:
-    """The methods of the grid, or the chains of a study.
+    """The methods of the grid, or the chains of the ablations.
 
     Args:
         params: The whole of the parameters, checked.

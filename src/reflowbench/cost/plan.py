@@ -105,7 +105,7 @@ class Planner:
         yield Line(stages[-1], chain.name, count, work, disk, self._training_memory(chain.round))
 
     def _chain(self, chain: Variant) -> Iterator[Line]:
-        """A study's chain is one stage, which keeps the evaluations only."""
+        """A chain of the ablations is one stage, which keeps the evaluations only."""
         p = self._params
         seeds = len(p.grid.seeds)
         one = self._training(chain.round, looks=False) + self._within(chain)

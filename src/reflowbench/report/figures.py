@@ -45,7 +45,7 @@ def write_figures(results: Results, evaluations: Path, spectra: pd.DataFrame, fo
 
 
 def write_overview(results: Results, bases: Mapping[str, str], folder: Path) -> None:
-    """Draw all chains of a study in one figure, into a folder, whole or not at all.
+    """Draw all chains of the ablations in one figure, into a folder, whole or not at all.
 
     Args:
         results: The table.

@@ -56,7 +56,7 @@ class GridParams(Group):
 
 
 class Chain(Group):
-    """A variant of a method in a study: its own values where they differ from the common blocks."""
+    """A variant of a method of the ablations: its own values where they differ from the common blocks."""
 
     method: Name = Field(description="of which it is a variant")
     base: Literal["independent", "ot"] = Field(description="coupling of the base model that it starts from")
@@ -82,5 +82,5 @@ class Params(Group):
     methods: dict[Name, dict[str, Any]] = Field(
         description="Methods and variants of them: `method` names the coupling, the rest are its parameters."
     )
-    chains: dict[Name, Chain] = Field(default_factory=dict, description="Variants of methods, for a study.")
+    chains: dict[Name, Chain] = Field(default_factory=dict, description="Variants of methods, for the ablations.")
     evaluate: EvaluateParams

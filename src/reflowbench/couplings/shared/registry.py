@@ -113,7 +113,7 @@ def stages_of(couplings: Mapping[str, str]) -> dict[str, list[str]]:
 
 
 def check(params: Params, source: str) -> None:
-    """Check what depends on the methods: their blocks, the grid's methods and stages, and the chains of a study.
+    """Check what depends on the methods: their blocks, the grid's methods and stages, and the chains of the ablations.
 
     Whether parameters suit the size of a round's batches is checked of the methods and chains that are trained.
 
@@ -147,7 +147,7 @@ def _faults(params: Params, source: str) -> Iterator[str]:
         if name in trained:
             yield _batch_fault(couplings[name], values, common["round"], f"methods.{name}.", source)
     for name, chain in params.chains.items():
-        known = [method for method in params.methods if method in names()]  # whose file the study's stage depends on
+        known = [method for method in params.methods if method in names()]  # whose file the ablations' stage depends on
         if chain.method not in known:
             yield f"{source}: chains.{name}.method = {chain.method!r}: input should be one of {known}"
             continue
@@ -213,12 +213,12 @@ def _batch_fault(name: str, values: Any, round_: Mapping[str, Any], prefix: str,
 
 
 def method_params(params: Params, name: str, chain: str | None, source: str) -> Group:
-    """Parameters of an entry of `methods`, or of a study's chain: its own values over those of its method.
+    """Parameters of an entry of `methods`, or of a chain of the ablations: its own values over those of its method.
 
     Args:
         params: The whole of the parameters.
         name: The entry.
-        chain: The chain; None outside a study.
+        chain: The chain; None outside the ablations.
         source: Name of the file, for error messages.
 
     Returns:

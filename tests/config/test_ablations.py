@@ -1,4 +1,4 @@
-"""Chains of a study: their own values go before the common ones, and are checked as those are."""
+"""Chains of the ablations: their own values go before the common ones, and are checked as those are."""
 
 import pytest
 
@@ -82,7 +82,7 @@ def test_faults_of_a_study_are_named_with_what_is_allowed(study, path, value, me
 
 
 def test_a_chain_cannot_be_read_wrongly(study, tmp_path):
-    """The stages of a study read single groups: they name the chain's faults too."""
+    """The stages of the ablations read single groups: they name the chain's faults too."""
     path = tmp_path / "params.yaml"
     study["chains"]["rca"] = {"method": "rca", "base": "ot", "params": {}, "round": {}, "pairs": {"steps": 0}}
     path.write_text(profiles.render(study))

@@ -1,4 +1,4 @@
-"""The report of a study: every chain in one table."""
+"""The report of the ablations: every chain in one table."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from reflowbench.results.access import Results
 from reflowbench.results.paired import CONTINUED, TRANSPORT
 
 REFERENCES = (CONTINUED, "keep_training", TRANSPORT, "ot_dataset_chunk")
-"""Beside Reflow: continued training of the base and the default `ot`, by the names that a grid and a study use."""
+"""Beside Reflow: continued training of the base and the default `ot`, by the names that a grid and the ablations use."""
 
 
 def render(results: Results, settings: Settings) -> str:
-    """Write the report of a study.
+    """Write the report of the ablations.
 
     Args:
-        results: The table; its methods are the study's chains.
+        results: The table; its methods are those of the ablations.
         settings: What the numbers were made with.
 
     Returns:
