@@ -167,5 +167,7 @@ def write_profile(name: str, folder: Path = FOLDER, target: Path = PARAMS_FILE) 
         raise ReflowbenchError(f"{target}: this is a folder; name a file in it, such as {target / PARAMS_FILE}")
     values = resolve(name, folder)
     if values.get("chains") and target == PARAMS_FILE:
-        raise ReflowbenchError(f"profile {name} is of the ablations, not for {target}: name its file by --out ablations/params.yaml")
+        raise ReflowbenchError(
+            f"profile {name} is of the ablations, not for {target}: name its file by --out ablations/params.yaml"
+        )
     write_text(target, render(values))

@@ -103,13 +103,16 @@ def test_bad_profiles_are_named(tmp_path, text, message):
 
 def test_an_unknown_profile_names_those_there_are():
     with pytest.raises(
-        ReflowbenchError, match="no profile 'digit'.*ablations, celebahq-latent, cifar10, digits, fashion, mnist, study, tiny"
+        ReflowbenchError,
+        match="no profile 'digit'.*ablations, celebahq-latent, cifar10, digits, fashion, mnist, study, tiny",
     ):
         profiles.resolve("digit", ROOT / "profiles")
 
 
 def test_a_study_does_not_overwrite_the_pipelines_parameters(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ReflowbenchError, match="profile ablations is of the ablations, not for params.yaml: name its file by --out"):
+    with pytest.raises(
+        ReflowbenchError, match="profile ablations is of the ablations, not for params.yaml: name its file by --out"
+    ):
         profiles.write_profile("ablations", ROOT / "profiles")
     assert not (tmp_path / "params.yaml").exists()

@@ -111,12 +111,12 @@ def with_metrics(**values):
 
 def test_floors_are_those_that_were_measured():
     assert headline.floors(with_metrics(floor=1.0))[1] == [[headline.FLOORS[f"{FD}_floor"], "3"]]
-    everything = headline.floors(with_metrics(floor=1.0, floor_heldout=2.0, floor_decoder=math.nan, heldout=9.0))
+    everything = headline.floors(with_metrics(floor=1.0, generalizer_floor=2.0, decoder_floor=math.nan, heldout=9.0))
     assert [row[1] for row in everything[1]] == ["3", "4", "missing"] and everything[0] == ["floor", "FD"]
 
 
 def test_references_are_those_that_were_measured():
-    assert headline.references(with_metrics(floor=1.0, floor_heldout=2.0)) is None
+    assert headline.references(with_metrics(floor=1.0, generalizer_floor=2.0)) is None
     header, rows = headline.references(with_metrics(floor=0.0, heldout=20.0, heldout_floor=5.0))
     assert header == ["model", "training images", "held-out images"]
     assert rows == [

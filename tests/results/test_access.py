@@ -122,12 +122,12 @@ def test_the_headline_is_the_first_feature_space(evaluations):
 
 def test_names_that_begin_or_end_like_the_distance_or_its_floor_stay_apart():
     """Further floors and references, beside the distance itself."""
-    values = {FD: 10.0, f"{FD}_floor": 1.0, f"{FD}_floor_heldout": 2.0, f"{FD}_floor_decoder": 3.0,
+    values = {FD: 10.0, f"{FD}_floor": 1.0, f"{FD}_generalizer_floor": 2.0, f"{FD}_decoder_floor": 3.0,
               f"{FD}_heldout": 4.0, f"{FD}_heldout_floor": 5.0}  # fmt: skip
     results = Results(pd.concat([table_of(lambda *cell, v=value: v, metric=name) for name, value in values.items()]))
     assert results.per_seed("reflow", 4, FD, 50) == [10.0] * 3 and results.nfes == [1, 50]
-    assert (results.floor(FD), results.floor(f"{FD}_heldout"), results.mean(f"{FD}_floor_heldout")) == (1, 5, 2)
-    assert math.isnan(results.floor("recall")) and math.isnan(results.mean(f"{FD}_floor_other"))
+    assert (results.floor(FD), results.floor(f"{FD}_heldout"), results.mean(f"{FD}_generalizer_floor")) == (1, 5, 2)
+    assert math.isnan(results.floor("recall")) and math.isnan(results.mean(f"{FD}_other_floor"))
     assert results.measured(f"{FD}_heldout") and not results.measured(f"{FD}_reconstructions")
 
 
