@@ -1,4 +1,4 @@
-"""run_chain: all rounds of one chain of the ablations, for every seed, in one process (start-up costs more than a round)."""
+"""run_chain: all rounds and seeds of a chain of the ablations in one process, since starts cost more than rounds."""
 
 import argparse
 from pathlib import Path

@@ -54,10 +54,12 @@ def test_what_the_readme_says_was_lost_is_true_of_the_table():
 
 def test_every_table_row_in_the_findings_is_in_its_report():
     """That of the ablations, and below the heading of MNIST its own, whose verdicts are all there."""
-    study, mnist = ((ROOT / f"reports/{name}/report.md").read_text().splitlines() for name in ("ablations", "mnist"))
+    ablations, mnist = (
+        (ROOT / f"reports/{name}/report.md").read_text().splitlines() for name in ("ablations", "mnist")
+    )
     variants, _, other = FINDINGS.partition("## On 28x28 images\n")
     larger, _, rest = other.partition("\n## ")
-    for text, report, least in ((variants + rest, study, 50), (larger, mnist, 12)):
+    for text, report, least in ((variants + rest, ablations, 50), (larger, mnist, 12)):
         rows = [line for line in text.splitlines() if line.startswith("|")]
         assert len(rows) >= least and all(row in report for row in rows)
     verdicts = [line for line in mnist if "FD at NFE" in line]

@@ -33,7 +33,8 @@ def resolve(name: str, folder: Path = FOLDER) -> dict[str, Any]:
     A profile gives the number of rounds as `grid.n_rounds`; the chain of rounds that dvc.yaml
     iterates over, and the methods of each stage group, follow from it. An entry of `methods` that is
     named otherwise than a method is a variant: it names its method, and takes from that method's block
-    what it does not say. A profile may extend another one (`extends: digits`). The ablations name `chains` instead, which run without stages of their own.
+    what it does not say. A profile may extend another one (`extends: digits`). The ablations name `chains`
+    instead, which run without stages of their own.
 
     Args:
         name: The profile.

@@ -10,5 +10,5 @@ def values():
 
 
 @pytest.fixture
-def study():
+def ablations():
     return profiles.resolve("ablations", ROOT / "profiles")

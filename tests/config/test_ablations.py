@@ -16,21 +16,21 @@ def is_read(kind, path, chain, values):
     return config.load_group(kind, path, chain) == kind.model_validate(values)
 
 
-def test_a_chains_own_values_go_before_the_common_ones(study, tmp_path):
+def test_a_chains_own_values_go_before_the_common_ones(ablations, tmp_path):
     path = tmp_path / "params.yaml"
-    study["chains"]["rca_heun_3"] |= {"round": {"lr": 0.5}, "base": "ot"}
-    path.write_text(profiles.render(study))
-    assert is_read(PairsParams, path, "rca_heun_3", study["pairs"] | {"steps": 3})
-    assert is_read(RoundParams, path, "rca_heun_3", study["round"] | {"lr": 0.5})
+    ablations["chains"]["rca_heun_3"] |= {"round": {"lr": 0.5}, "base": "ot"}
+    path.write_text(profiles.render(ablations))
+    assert is_read(PairsParams, path, "rca_heun_3", ablations["pairs"] | {"steps": 3})
+    assert is_read(RoundParams, path, "rca_heun_3", ablations["round"] | {"lr": 0.5})
     own = registry.load_method_params("rca", "rca_heun_3", path)
-    common = {key: value for key, value in study["methods"]["rca"].items() if key != "method"}
+    common = {key: value for key, value in ablations["methods"]["rca"].items() if key != "method"}
     assert type(own) is RcaParams and own.model_dump() == common | {"regenerate_every": 0}
     # without a chain, or with one that has nothing of its own, the common values
     for chain in (None, "rca_alpha_100"):
-        assert is_read(PairsParams, path, chain, study["pairs"])
-        assert is_read(RoundParams, path, chain, study["round"])
+        assert is_read(PairsParams, path, chain, ablations["pairs"])
+        assert is_read(RoundParams, path, chain, ablations["round"])
         assert registry.load_method_params("rca", chain, path).model_dump() == common
-    assert is_read(EvaluateParams, path, "rca_heun_3", study["evaluate"])
+    assert is_read(EvaluateParams, path, "rca_heun_3", ablations["evaluate"])
 
 
 @pytest.mark.parametrize(
@@ -72,30 +72,30 @@ def test_a_chains_own_values_go_before_the_common_ones(study, tmp_path):
         ("grid.stages", {"reflow": ["reflow"]}, "grid.stages must be {} for methods ['reflow', "),
     ],
 )
-def test_faults_of_a_study_are_named_with_what_is_allowed(study, path, value, message):
-    check(study)
-    put(study, path, value)
+def test_faults_of_the_ablations_are_named_with_what_is_allowed(ablations, path, value, message):
+    check(ablations)
+    put(ablations, path, value)
     with pytest.raises(ReflowbenchError) as error:
-        check(study)
+        check(ablations)
     assert f"params.yaml: {message}" in str(error.value)
     assert len(str(error.value).splitlines()) == 1
 
 
-def test_a_chain_cannot_be_read_wrongly(study, tmp_path):
+def test_a_chain_cannot_be_read_wrongly(ablations, tmp_path):
     """The stages of the ablations read single groups: they name the chain's faults too."""
     path = tmp_path / "params.yaml"
-    study["chains"]["rca"] = {"method": "rca", "base": "ot", "params": {}, "round": {}, "pairs": {"steps": 0}}
-    path.write_text(profiles.render(study))
+    ablations["chains"]["rca"] = {"method": "rca", "base": "ot", "params": {}, "round": {}, "pairs": {"steps": 0}}
+    path.write_text(profiles.render(ablations))
     with pytest.raises(ReflowbenchError, match=rf"{path}: chains.rca.pairs.steps = 0: input should be greater"):
         config.load_group(PairsParams, path, "rca")
     with pytest.raises(ReflowbenchError, match=rf"{path}: no chain 'rac' of method 'rca'; there are: reflow"):
         registry.load_method_params("rca", "rac", path)
 
 
-def test_a_study_runs_its_chains_in_place_of_methods(study):
-    assert study["grid"]["methods"] == list(study["chains"]) and study["grid"]["stages"] == {}
-    assert study["grid"]["ks"] == [1, 2, 4] and [r["k"] for r in study["grid"]["rounds"]] == [1, 2, 3, 4]
-    assert study["chains"]["rca_from_ot"] == {
+def test_ablations_run_their_chains_in_place_of_methods(ablations):
+    assert ablations["grid"]["methods"] == list(ablations["chains"]) and ablations["grid"]["stages"] == {}
+    assert ablations["grid"]["ks"] == [1, 2, 4] and [r["k"] for r in ablations["grid"]["rounds"]] == [1, 2, 3, 4]
+    assert ablations["chains"]["rca_from_ot"] == {
         "method": "rca",
         "base": "ot",
         "params": {"regenerate_every": 0},

@@ -109,7 +109,7 @@ def test_an_unknown_profile_names_those_there_are():
         profiles.resolve("digit", ROOT / "profiles")
 
 
-def test_a_study_does_not_overwrite_the_pipelines_parameters(tmp_path, monkeypatch):
+def test_the_ablations_do_not_overwrite_the_pipelines_parameters(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
         ReflowbenchError, match="profile ablations is of the ablations, not for params.yaml: name its file by --out"

@@ -83,7 +83,7 @@ def test_every_stage_of_the_pipeline_has_its_line():
     }  # fmt: skip
 
 
-def test_a_study_is_one_stage_a_chain():
+def test_the_ablations_are_one_stage_a_chain():
     found = lines("ablations")
     chains = [line for line in found.values() if line.group == "chain"]
     assert len(chains) == len(profiles.resolve("ablations", ROOT / "profiles")["chains"])

@@ -24,7 +24,7 @@ THEORY = ("theory_dae@0.1", "theory_phase", "theory_gaussian_base", "theory_repo
 
 
 def resolved(folder, profile):
-    """Stages by address, as DVC resolves them: of the pipeline on a profile, the ablations, the controls and the theory."""
+    """Stages by address, as DVC resolves them: of a profile's pipeline, the ablations, the controls and the theory."""
     (folder / "ablations").mkdir()
     (folder / "theory").mkdir()
     shutil.copytree(ROOT / "controls", folder / "controls", ignore=shutil.ignore_patterns("*.lock"))

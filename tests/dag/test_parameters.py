@@ -112,7 +112,7 @@ def test_scripts_read_only_the_groups_they_name():
 
 
 def test_a_chains_scripts_are_given_its_name():
-    """What the ablations may override is read with the chain's name: by the scripts that run_chain runs, and it alone."""
+    """What a chain may override is read with the chain's name: by the scripts that run_chain runs, and it alone."""
     for path in (ROOT / "stages").glob("[a-z]*.py"):
         for name, call in calls(path):
             arguments = [ast.unparse(argument) for argument in call.args]

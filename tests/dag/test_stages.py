@@ -67,11 +67,11 @@ def test_each_control_is_a_stage_with_a_group_of_its_own(stages):
         assert Path("src/reflowbench/controls") not in code_deps(stage) or script_of(stage).startswith("control_")
 
 
-def test_the_study_has_a_stage_for_every_chain(stages):
-    study = profiles.resolve("ablations", ROOT / "profiles")
-    pairs = [(c, s) for c in ("independent", "ot") for s in study["grid"]["seeds"]]
+def test_the_ablations_have_a_stage_for_every_chain(stages):
+    ablations = profiles.resolve("ablations", ROOT / "profiles")
+    pairs = [(c, s) for c in ("independent", "ot") for s in ablations["grid"]["seeds"]]
     expected = {f"{stage}@{c}-{s}" for stage in ("base", "evaluate_base") for c, s in pairs}
-    expected |= {f"chain@{chain}" for chain in study["chains"]} | {"summarize", "report"}
+    expected |= {f"chain@{chain}" for chain in ablations["chains"]} | {"summarize", "report"}
     assert {name.removeprefix("ablations/") for name in stages if name.startswith("ablations/")} == expected
 
 

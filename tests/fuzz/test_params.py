@@ -158,7 +158,7 @@ def test_a_changed_value_is_accepted_as_it_is_or_named(folder, data):
 
 @settings(max_examples=100)
 @given(data=st.data())
-def test_a_changed_value_of_a_study_is_accepted_as_it_is_or_named(folder, data):
+def test_a_changed_value_of_the_ablations_is_accepted_as_it_is_or_named(folder, data):
     check_change(folder, "ablations", data)
 
 

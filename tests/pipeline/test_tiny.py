@@ -111,16 +111,16 @@ def test_round_zero_is_the_base_model(project):
     assert {stages[f"k0@{method}-0"]["outs"][0]["md5"] for method in ("reflow", "rca", "ocar")} == {base}
 
 
-def test_a_studys_chain_gives_the_pipelines_own_numbers(project):
+def test_an_ablations_chain_gives_the_pipelines_own_numbers(project):
     params = yaml.safe_load(project.read("params.yaml"))
     params["chains"] = {
         name: {"method": "rca", "base": "independent", "params": {}, "round": {}, "pairs": pairs}
         for name, pairs in (("same", {}), ("other", {"steps": 2}))
     }
     params["grid"] |= {"methods": ["same", "other"], "stages": {}}
-    study = project.folder / "study.yaml"
-    study.write_text(yaml.safe_dump(params))
-    command = [sys.executable, "-m", "stages.run_chain", "--params", "study.yaml", "--method", "rca"]
+    ablations = project.folder / "ablations.yaml"
+    ablations.write_text(yaml.safe_dump(params))
+    command = [sys.executable, "-m", "stages.run_chain", "--params", "ablations.yaml", "--method", "rca"]
     command += ["--bases", "runs/base", "--features", "runs/features/classifier.safetensors"]
     command += ["--data", "runs/data/train.safetensors", "--heldout", "runs/data/heldout.safetensors"]
     found = {}
@@ -130,7 +130,7 @@ def test_a_studys_chain_gives_the_pipelines_own_numbers(project):
     assert found["same"] == read_json(project.folder / "runs/evaluations/rca/s0/k1/metrics.json")
     assert found["other"] != found["same"]
     shutil.rmtree(project.folder / "made")
-    study.unlink()
+    ablations.unlink()
 
 
 @pytest.mark.long

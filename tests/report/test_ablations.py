@@ -5,7 +5,7 @@ from tests.report.made import rows, section, settings
 from tests.results.cells import GRID, results_of, write_cells
 
 
-def test_the_report_of_a_study_has_a_row_for_every_chain(tmp_path):
+def test_the_report_of_the_ablations_has_a_row_for_every_chain(tmp_path):
     write_cells(tmp_path, lambda method, seed, k, nfe: 10 + 2.5 * k + (k if method == "rca" and nfe == 50 else 0))
     blocks = {"reflow": {"method": "reflow", "round": {}}, "rca": {"method": "rca_ot", "pairs": {"steps": 3}}}
     text = ablations.render(results_of(tmp_path), settings(blocks))
@@ -25,7 +25,7 @@ def test_the_report_of_a_study_has_a_row_for_every_chain(tmp_path):
     assert text.count("\n| base (independent) |") == 2 and "other references" not in text
 
 
-def test_the_references_of_a_study_are_those_in_its_grid(tmp_path):
+def test_the_references_of_the_ablations_are_those_in_its_grid(tmp_path):
     methods = ["reflow", "keep_training", "rca"]
     write_cells(tmp_path, lambda method, seed, k, nfe: 10.0 + k * (method == "rca"), methods=methods)
     chains = GRID.model_copy(update={"methods": methods})

@@ -61,7 +61,7 @@ def test_the_samples_of_round_zero_are_the_base_models(evaluations, tmp_path):
     assert not (tmp_path / "figures").exists()
 
 
-def test_a_study_has_one_figure_for_all_its_chains(evaluations, tmp_path):
+def test_the_ablations_have_one_figure_for_all_its_chains(evaluations, tmp_path):
     """It needs no samples."""
     for path in evaluations.rglob(SAMPLES_FILE):
         path.unlink()

@@ -24,10 +24,10 @@ TABLES = {"results.csv", "fd_by_round.csv", "aspects.csv", "paired.csv", "spectr
 def run(evaluations, tmp_path):
     """Both stages on the evaluations; gives the folder of the results."""
 
-    def run(study=False):
+    def run(ablations=False):
         values = profiles.resolve("digits", ROOT / "profiles")
         values["grid"] = grid().model_dump()
-        if study:
+        if ablations:
             plain = {"base": "independent", "params": {}, "round": {}, "pairs": {}}
             values["chains"] = {method: plain | {"method": method} for method in METHODS}
             values["grid"]["stages"] = {}
@@ -95,9 +95,9 @@ LOSSES = [lose_a_metric, lose_frechet, lose_a_model, lose_a_method, lose_the_bas
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("ablations", [False, True])
 @pytest.mark.parametrize("lost", [lose_nothing, *LOSSES])
-def test_nothing_crashes_and_nothing_is_nan(evaluations, run, lost, study):
+def test_nothing_crashes_and_nothing_is_nan(evaluations, run, lost, ablations):
     lost(evaluations)
-    out = run(study)
+    out = run(ablations)
     assert {path.name for path in out.glob("*.csv")} == TABLES
     page = (out / "report.md").read_text()
     texts = {path.name: without_scripts(path.read_text()) for path in out.glob("*.*")}
@@ -105,7 +105,7 @@ def test_nothing_crashes_and_nothing_is_nan(evaluations, run, lost, study):
     json.loads(texts["summary.json"])
     shown = set(re.findall(r"\(figures/(.*?)\)", page))
     assert shown == {path.name for path in (out / "figures").iterdir()}
-    if not study:
+    if not ablations:
         assert ("missing" in page.lower().replace("missing classes", "")) == (lost is not lose_nothing)
     elif lost is not lose_a_metric:  # of metrics that the ablations's page does not show
         assert bool(re.search(r" missing\b", page)) == (lost is not lose_nothing)

@@ -10,7 +10,7 @@ from reflowbench.results.access import Results
 from reflowbench.results.paired import CONTINUED, TRANSPORT
 
 REFERENCES = (CONTINUED, "keep_training", TRANSPORT, "ot_dataset_chunk")
-"""Beside Reflow: continued training of the base and the default `ot`, by the names that a grid and the ablations use."""
+"""Beside Reflow: continued training of the base and the default `ot`, by their names in the grid and the ablations."""
 
 
 def render(results: Results, settings: Settings) -> str:

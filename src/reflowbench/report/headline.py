@@ -11,7 +11,7 @@ from reflowbench.results.access import BASELINE, Results
 HELDOUT, RECONSTRUCTIONS = f"{FD}_heldout", f"{FD}_reconstructions"
 FLOORS = {
     f"{FD}_floor": "memoriser: training images drawn with replacement, against all of them",
-    f"{FD}_generalizer_floor": "generaliser: held-out images against training images, adjusted to the bias of the same n",
+    f"{FD}_generalizer_floor": "generaliser: held-out images against training images, with the bias of the same n",
     f"{FD}_decoder_floor": "decoder: reconstructed training images against the real ones",
 }
 """What each floor of the Frechet distance compares, by metric."""
