@@ -33,7 +33,8 @@ MENU = {
         "The methods": "docs/methods",
         "The result": "reports/report",
         "Findings": "docs/findings",
-        "Variants of the methods": "reports/study/report",
+        "Eight seeds of the default chains": "reports/study/report",
+        "Variants of the methods on raw digits": "reports/ablations/report",
         "28x28 images": "reports/mnist/report",
     },
     "What is measured": {

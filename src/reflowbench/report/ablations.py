@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from reflowbench.report import headline
-from reflowbench.report.collapse import rule
 from reflowbench.report.markdown import ALL_NUMBERS, VARIANCE, Settings, conditions, settings_list
 from reflowbench.report.tables import FD, cost_columns, plain, round_table, table
 from reflowbench.results.access import Results
@@ -25,7 +24,7 @@ def render(results: Results, settings: Settings) -> str:
     """
     few, many = results.nfes[0], results.nfes[-1]
     sections = [
-        f"# Study: profile `{results.table['profile'].iloc[0]}`",
+        f"# Ablations: profile `{results.table['profile'].iloc[0]}`",
         "![Frechet distance of every chain after the last round](figures/overview.png)",
         f"{conditions(results, settings)} {ALL_NUMBERS} Chains differ from this as their settings say.",
         f"## After round {results.last}",
@@ -33,13 +32,7 @@ def render(results: Results, settings: Settings) -> str:
         "`/ base`: divided by the value of the chain's own base model, seed by seed. Memorization as in the pipeline's "
         f"report; held-out images lie at {plain(results.floor('nearest_training_distance'))}. The last two columns are "
         "the cost: network evaluations for pairs per update and pair of the batch.",
-        "## Full steps over the rounds (collapse)",
-        table(*headline.full_steps(results)),
-        rule(results),
-        *filter(None, [headline.notes(results)]),
-        f"## {headline.step_title(results)}",
-        table(*headline.one_step(results)),
-        f"{results.solver}, NFE {few}.",
+        *headline.sections(results),
         *_differences(results),
         "## The noise of inverted real images, on the last model",
         _noise(results, settings),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from reflowbench.report.collapse import factor, in_percent, word_of
-from reflowbench.report.tables import FD, Rows, models, plain
+from reflowbench.report.collapse import factor, in_percent, rule, word_of
+from reflowbench.report.tables import FD, Rows, models, plain, table
 from reflowbench.results.access import BASELINE, Results
 
 HELDOUT, RECONSTRUCTIONS = f"{FD}_heldout", f"{FD}_reconstructions"
@@ -41,6 +41,19 @@ def one_step(results: Results) -> Rows:
     nfe = results.nfes[0]
     rows = [[m, *_measured(results, m, nfe), *_differences(results, m, nfe)] for m in results.methods]
     return ["method", *_distances(results), *_against(results)], rows
+
+
+def sections(results: Results) -> list[str]:
+    """Both tables as parts of a Markdown page, with the rule behind the words."""
+    return [
+        "## Full steps over the rounds (collapse)",
+        table(*full_steps(results)),
+        rule(results),
+        *filter(None, [notes(results)]),
+        f"## {step_title(results)}",
+        table(*one_step(results)),
+        f"{results.solver}, NFE {results.nfes[0]}.",
+    ]
 
 
 def _distances(results: Results) -> list[str]:

@@ -18,7 +18,6 @@ from reflowbench.report.collapse import (
     metric_table,
     missing_list,
     paired_table,
-    rule,
     verdicts,
 )
 from reflowbench.report.tables import FD, cost_columns, models, plain, round_table, table
@@ -57,13 +56,7 @@ def render(results: Results, settings: Settings, paired: pd.DataFrame) -> str:
     inversion = results.conditions("inverted_norm")[1]
     sections = [
         f"# Model collapse in Reflow: profile `{results.table['profile'].iloc[0]}`",
-        "## Full steps over the rounds (collapse)",
-        table(*headline.full_steps(results)),
-        rule(results),
-        *filter(None, [headline.notes(results)]),
-        f"## {headline.step_title(results)}",
-        table(*headline.one_step(results)),
-        f"{results.solver}, NFE {few}.",
+        *headline.sections(results),
         "## Each method in words",
         verdicts(results),
         "![Frechet distance by round](figures/fd_by_round.png)",
