@@ -7,7 +7,7 @@ import pandas as pd
 
 from reflowbench.core.artifacts import write_text
 from reflowbench.core.config import load_group, load_params
-from reflowbench.core.params import EvaluateParams, PairsParams, RoundParams
+from reflowbench.core.params import EvaluateParams, LatentsParams, PairsParams, RoundParams
 from reflowbench.core.stage import run_stage
 from reflowbench.report import ablations, markdown
 from reflowbench.report.figures import write_figures, write_overview
@@ -16,7 +16,7 @@ from reflowbench.results.access import Results
 from reflowbench.results.partial import complete
 from reflowbench.results.table import read_table
 
-GROUPS = (RoundParams, PairsParams, EvaluateParams)
+GROUPS = (RoundParams, PairsParams, EvaluateParams, LatentsParams)
 KEYS = ("methods", "chains")
 
 
@@ -40,6 +40,7 @@ def main(args: argparse.Namespace) -> None:
         load_group(PairsParams, args.params),
         load_group(EvaluateParams, args.params),
         {method: blocks[method] for method in results.methods},
+        load_group(LatentsParams, args.params),
     )
     figures = args.out / "figures"
     if params.chains:

@@ -21,7 +21,7 @@ def test_the_report_is_that_of_the_committed_table():
     table = Results(read_table(ROOT / "reports/results.csv"))
     assert table.methods == params.grid.methods and table.rounds == [0, *params.grid.ks]
     methods = {method: params.methods[method] for method in table.methods}
-    settings = markdown.Settings(params.round, params.pairs, params.evaluate, methods)
+    settings = markdown.Settings(params.round, params.pairs, params.evaluate, methods, params.latents)
     paired = pd.read_csv(ROOT / "reports/paired.csv")
     assert (ROOT / "reports/report.md").read_text() == markdown.render(table, settings, paired)
 

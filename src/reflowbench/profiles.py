@@ -86,8 +86,9 @@ def _merged(name: str, folder: Path) -> dict[str, Any]:
     other = overlay.pop("extends", None)
     if other is None:
         base = read_yaml(folder / f"{DEFAULTS}.yaml")
-    elif "extends" in read_yaml(folder / f"{other}.yaml"):
-        raise ReflowbenchError(f"{source}: extends = {other!r}: want a profile that extends no other")
+    elif other not in names(folder) or "extends" in read_yaml(folder / f"{other}.yaml"):
+        value = shortened(repr(other))
+        raise ReflowbenchError(f"{source}: extends = {value}: want another profile, which extends none itself")
     else:
         base = _merged(other, folder)
     return _merge(base, overlay, str(source), "")

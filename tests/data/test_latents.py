@@ -88,7 +88,7 @@ def test_a_set_of_latents_round_trips_and_is_not_clipped(folder, data, tmp_path)
     assert shown.shape == (10, 8, 8, 3)
     decoded = data.quantize(codec.decode(loaded.images, SHAPE))
     assert (shown == data.to_bytes(decoded)).all()
-    with pytest.raises(ReflowbenchError, match="an autoencoder's latents: name the one that decodes them by"):
+    with pytest.raises(ReflowbenchError, match="an autoencoder's latents: name what decodes them by latents.kind"):
         open_data(tmp_path / "latents").to_bytes(loaded.images)
 
 

@@ -58,6 +58,18 @@ def test_decoding_is_the_projection(images, whiten):
     assert float(lost) == pytest.approx((1 - few.explained) * float(torch.cov(images.double().T).trace()), rel=1e-4)
 
 
+def test_an_image_does_not_depend_on_those_that_are_decoded_with_it():
+    """Nor do its components: on 28x28 pixels a product of one row rounds otherwise than one of a thousand."""
+    images, shape = torch.rand(1024, 784, generator=generator(0, "images")) * 2 - 1, (1, 28, 28)
+    space = PrincipalComponents.fit(images, 50, whiten=True)
+    z = space.encode(images, range(1024), shape)
+    x = space.decode(z, shape)
+    for row in (0, 7, 1000):
+        assert torch.equal(space.encode(images[row : row + 1], range(row, row + 1), shape)[0], z[row])
+        assert torch.equal(space.decode(z[row : row + 1], shape)[0], x[row])
+    assert space.encode(images[:0], range(0), shape).shape == (0, 50) and space.decode(z[:0], shape).shape == (0, 784)
+
+
 def test_more_components_extend_fewer(images):
     few, more = (PrincipalComponents.fit(images, n, whiten=True) for n in (2, 5))
     assert torch.equal(few.axes, more.axes[:2]) and torch.equal(few.spread, more.spread[:2])

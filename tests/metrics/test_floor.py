@@ -156,7 +156,10 @@ def test_a_generaliser_is_further_away_than_a_memoriser(images, classifier):
     """Images of the same law that were not trained on, of as many as are sampled, against all training images."""
     space, unseen = Pixels(SHAPE), image_set(90, SHAPE, seed=7)
     params = evaluate_params(n_samples=60, floor_repeats=20)
-    found = {m.metric: m.value for m in floor(images, unseen, (space,), classifier, params)}
+    measured = {m.metric: m for m in floor(images, unseen, (space,), classifier, params)}
+    found = {name: m.value for name, m in measured.items()}
+    one = measured["frechet_distance_generalizer_floor"]
+    assert one.n_samples == 60 and 0 < one.error < one.value
     expected = FrechetDistance(space.features(images.real))(space.features(unseen.real[:60]))
     assert found["frechet_distance_generalizer_floor"] == pytest.approx(expected)
     assert found["frechet_distance_generalizer_floor"] > found["frechet_distance_floor"]

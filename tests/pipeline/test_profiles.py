@@ -74,7 +74,7 @@ def small(tmp_path):
         said = project.run("reflowbench", "check")
         models = 1 + len(changes.get("grid__methods", SMALL["grid__methods"]))
         assert f"profile {profile}, {models} models" in said.stdout
-        assert ("WARNING: data.path = 'data/" in said.stderr) == (profile != "mnist"), "the files are not there yet"
+        assert ("WARNING: data.path = 'data/" in said.stderr) == (profile not in ("mnist", "digits")), "no files yet"
         return project
 
     return make
@@ -107,6 +107,33 @@ def stored(project, kind):
     manifest = read_json(project.folder / f"runs/chains/rca/s0/k1/{kind}/manifest.json")
     tensors, _ = read_tensors(project.folder / f"runs/chains/rca/s0/k1/{kind}/shard-00000.safetensors")
     return manifest, tensors["x"]
+
+
+def test_digits(small):
+    """The default: whitened principal components, two variants beside RCA, samples decoded before they are measured."""
+    chains = {"grid__methods": ["rca", "rca_real", "ocar_frozen"]}
+    stages = SMALL["grid__stages"] | {
+        group: ["rca", "rca_real"] for group in ("generate_pairs", "rca_regenerate", "rca")
+    }
+    project = small("digits", **chains, grid__stages=stages | {"ocar": ["ocar_frozen"]}, evaluate__n_samples=200)
+    ran, last = whole(project)
+    assert {"encode_latents@train", "rca@rca_real-0-after0", "ocar@ocar_frozen-0-after0", "track"} <= ran
+    latents = open_data(project.folder / "runs/latents/train.safetensors")
+    z = latents.images.double()
+    assert latents.shape == (20, 1, 1) and np.allclose(np.cov(z.T.numpy()), np.eye(20), atol=1e-3)
+    manifest, x = stored(project, "synthetic")
+    assert manifest["bounded"] is False and x.shape == (40, 20)
+    samples, facts = read_tensors(project.folder / "runs/evaluations/rca/s0/k1/samples.safetensors")
+    assert facts["shape"] == [1, 8, 8] and samples["euler_2"].shape == (4, 64) and samples["euler_2"].abs().max() <= 1
+    base = read_json(project.folder / "runs/evaluations/base/s0/k0/metrics.json")
+    floors = {row["metric"]: row["value"] for row in base["measurements"] if row["metric"].endswith("_floor")}
+    assert 0 < floors["frechet_distance_floor"] < floors["frechet_distance_decoder_floor"]
+    assert {"frechet_distance_heldout", "frechet_distance_reconstructions"} <= {
+        m["metric"] for m in last["measurements"]
+    }
+    project.run("reflowbench", "sample", "runs/base/s0", "--n", "4", "--nfe", "2", "--out", "grid.png")
+    with Image.open(project.folder / "grid.png") as grid:
+        assert grid.size[0] >= 16
 
 
 def test_cifar10(small):

@@ -12,7 +12,7 @@ PARAMS = validate(profiles.resolve("digits", ROOT / "profiles"))
 
 
 def settings(blocks=PARAMS.methods):
-    return Settings(PARAMS.round, PARAMS.pairs, PARAMS.evaluate, blocks)
+    return Settings(PARAMS.round, PARAMS.pairs, PARAMS.evaluate, blocks, PARAMS.latents)
 
 
 def paired_of(folder, grid=GRID):

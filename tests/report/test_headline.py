@@ -120,7 +120,7 @@ def test_references_are_those_that_were_measured():
     header, rows = headline.references(with_metrics(floor=0.0, heldout=20.0, heldout_floor=5.0))
     assert header == ["model", "training images", "held-out images"]
     assert rows == [
-        ["real images (floor)", "2", "7"],
+        ["memoriser (floor)", "2", "7"],
         ["base", "10.0 ± 0.0", "20.0 ± 0.0"],
         ["reflow, k = 4", "14.0 ± 0.0", "24.0 ± 0.0"],
         ["rca, k = 4", "14.0 ± 0.0", "24.0 ± 0.0"],

@@ -131,7 +131,7 @@ def _headlines(before: Results, after: Results, found: list[Difference]) -> list
         if names:
             blocks.append(Text(f"{what}: {', '.join(names)}."))
     blocks += map(Text, _conditions(before, after))
-    tested = sum(d.word in (STABLE, GROWS, SHRINKS, INCONCLUSIVE) for d in moved)
+    tested = sum(d.p is not None for d in moved)
     if tested > 1:
         blocks.append(
             Text(

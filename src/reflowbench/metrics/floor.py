@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import torch
 
 from reflowbench.core.data.images import ImageSet
-from reflowbench.core.data.packed import Rows, select
+from reflowbench.core.data.packed import Rows as Images
+from reflowbench.core.data.packed import select
 from reflowbench.core.data.streamed import fit_pixels
+from reflowbench.core.jackknife import Rows
 from reflowbench.core.params import EvaluateParams
 from reflowbench.core.randomness import generator
 from reflowbench.metrics import diversity, families, neighbours
@@ -36,7 +37,7 @@ def floor(
     networks: Sequence[FeatureNetwork],
     classifier: Classifier,
     params: EvaluateParams,
-    reconstructions: Rows | None = None,
+    reconstructions: Images | None = None,
 ) -> list[Measurement]:
     """Measure real images against real images, over and over with other ones.
 
@@ -60,7 +61,8 @@ def floor(
 
     Returns:
         One measurement per metric and feature space, its name ending in `_floor`: the mean over repeats, and
-        its standard error; the two further floors of the Frechet distance are measured once, without an error.
+        its standard error; of the two further floors of the Frechet distance the generaliser's has one over held-out
+        images (jackknife), the decoder's none.
     """
     whole = Reference(data, networks, classifier, params, {HELDOUT: heldout.real})
     decoded = None
@@ -99,24 +101,26 @@ def _further(
     heldout: ImageSet,
     networks: Sequence[FeatureNetwork],
     params: EvaluateParams,
-    reconstructions: Rows | None,
+    reconstructions: Images | None,
 ) -> Iterator[Measurement]:
     """The floors of a model that generalises perfectly, and of the decoder."""
+    n = params.n_samples
     for network in networks:
-        real, unseen, n = network.features(data.real), network.features(heldout.real), params.n_samples
-        yield _single("generalizer", network, n, partial(_at, real, unseen, n))
+        real, unseen = network.features(data.real), network.features(heldout.real)
+
+        def generalizer(rows: Rows, real: Array = real, unseen: Array = unseen) -> Sequence[float]:
+            return (FrechetDistance(real).at(unseen[rows], n),)
+
+        family = Family((f"{FRECHET}_generalizer_floor",), generalizer, len(unseen), network.name)
+        yield from (replace(m, n_samples=n) for m in families.measure(family, params.groups)[0])
         if reconstructions is not None:
             made = network.features(reconstructions)
-            yield _single("decoder", network, len(made), partial(_at, real, made, len(made)))
 
+            def decoder(rows: Rows, real: Array = real, made: Array = made) -> Sequence[float]:
+                return (FrechetDistance(real)(made[rows]),)
 
-def _at(real: Array, generated: Array, n: int) -> float:
-    return FrechetDistance(real).at(generated, n)
-
-
-def _single(name: str, network: FeatureNetwork, n: int, compute: Callable[[], float]) -> Measurement:
-    family = Family((f"{FRECHET}_{name}_floor",), lambda rows: (compute(),), n, network.name, errors=False)
-    return families.measure(family, 0)[0][0]
+            family = Family((f"{FRECHET}_decoder_floor",), decoder, len(made), network.name, errors=False)
+            yield from families.measure(family, 0)[0]
 
 
 def real_spectrum(data: ImageSet) -> list[float]:

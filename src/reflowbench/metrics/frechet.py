@@ -74,8 +74,8 @@ class FrechetDistance:
             n: Number of samples.
 
         Returns:
-            The distance of the first n samples if there are so many; else a line in 1/n through the distances of all
-            and of both halves.
+            The distance of the first n samples if there are n; else a line in 1/n through the distances of all and of
+            both halves, which may be slightly negative.
 
         Raises:
             UndefinedError: If half of the samples would not span the features.

@@ -22,7 +22,7 @@ NOT_DEFINED = "not defined"
 
 def full_steps(results: Results) -> Rows:
     """Frechet distance at the highest NFE over the rounds: its growth, and what is better or worse than Reflow."""
-    nfe, compared = results.nfes[-1], BASELINE in results.methods
+    nfe, compared = results.nfes[-1], _compared(results)
     header = ["method", *_distances(results)]
     header += [f"growth a round since {f'round {start}' if start else 'the base'}" for start in results.starts]
     header += ["verdict", *(["share prevented"] if compared else []), *_against(results)]
@@ -65,11 +65,16 @@ def _measured(results: Results, method: str, nfe: int) -> list[str]:
 
 
 def _against(results: Results) -> list[str]:
-    return [f"- {BASELINE}, round {k}" for k in results.ends if BASELINE in results.methods]
+    return [f"- {BASELINE}, round {k}" for k in results.ends if _compared(results)]
+
+
+def _compared(results: Results) -> bool:
+    """Whether there are methods to compare with Reflow."""
+    return BASELINE in results.methods and len(results.methods) > 1
 
 
 def _differences(results: Results, method: str, nfe: int) -> list[str]:
-    if BASELINE not in results.methods:
+    if not _compared(results):
         return []
     return ["" if method == BASELINE else str(results.against(method, BASELINE, FD, nfe, k)) for k in results.ends]
 
@@ -88,13 +93,14 @@ def share(results: Results, method: str) -> str:
 
 def notes(results: Results) -> str:
     """How to read the columns of `full_steps` that are not plain distances."""
-    if BASELINE not in results.methods:
+    if not _compared(results):
         return ""
     undefined = NOT_DEFINED in {share(results, method) for method in results.methods}
+    without = f" It is {NOT_DEFINED} where the growth of {BASELINE} is not established, or the base is another."
     return (
         f"`- {BASELINE}`: FD of the method minus that of {BASELINE}, paired by seed. Share prevented: "
         f"(FD_{BASELINE} - FD_method) / (FD_{BASELINE} - FD_base) after round {results.last}, paired by seed."
-        f"{f' It is {NOT_DEFINED} if FD_{BASELINE} does not exceed FD_base in a seed.' * undefined}"
+        f"{without * undefined}"
     )
 
 
@@ -122,7 +128,7 @@ def references(results: Results) -> Rows | None:
     nfe, metrics = results.nfes[-1], [metric for metric in REFERENCES if results.measured(metric)]
     if metrics == [FD]:
         return None
-    rows = [["real images (floor)", *(plain(results.floor(metric)) for metric in metrics)]]
+    rows = [["memoriser (floor)", *(plain(results.floor(metric)) for metric in metrics)]]
     rows += [[label, *(str(results.over_seeds(m, k, metric, nfe)) for metric in metrics)]
              for label, m, k in models(results)]  # fmt: skip
     return ["model", *(REFERENCES[metric] for metric in metrics)], rows

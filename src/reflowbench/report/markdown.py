@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from reflowbench.core.evaluations import distance_name
-from reflowbench.core.params import EvaluateParams, PairsParams, RoundParams
+from reflowbench.core.params import EvaluateParams, LatentsParams, PairsParams, RoundParams
 from reflowbench.core.schemes import ADAPTIVE
 from reflowbench.report import headline
 from reflowbench.report.collapse import (
@@ -38,6 +38,7 @@ class Settings:
     pairs: PairsParams
     evaluate: EvaluateParams
     methods: Mapping[str, Mapping[str, Any]]
+    latents: LatentsParams
 
 
 def render(results: Results, settings: Settings, paired: pd.DataFrame) -> str:
@@ -110,7 +111,8 @@ def render(results: Results, settings: Settings, paired: pd.DataFrame) -> str:
         f"## Inversion (base, and round {last})",
         _inversion_table(results),
         f"{inversion} real training images and as many samples are inverted and generated again, by Heun at "
-        f"{settings.evaluate.inversion_steps} steps; error: root mean square difference per pixel. The rest compares "
+        f"{settings.evaluate.inversion_steps} steps; error: root mean square difference per value of what models work on. "
+        "The rest compares "
         "the real images' noise with N(0, I), on which it would be: norm |z|^2 / dim 1; Kolmogorov-Smirnov distances "
         "of |z|^2 to its chi-square law and of the coordinates to N(0, 1) 0; correlation between coordinates (root "
         f"mean square) {inversion**-0.5:.2g}.",
@@ -162,7 +164,9 @@ def conditions(results: Results, settings: Settings) -> str:
     features, n = results.conditions(FD)
     accuracy = results.per_seed(results.methods[0], 0, "classifier_accuracy")[0]
     seeds = len(results.seeds)
+    clipped = "clipped to [-1, 1]" if settings.pairs.clip else "not clipped"
     return (
+        f"Models work on {_space(settings.latents)}; images that they generate for pairs are {clipped}. "
         f"Conditions: {seeds} seed{'s' if seeds > 1 else ''}; `mean ± half width` of the 95 % Student-t interval "
         f"over seeds; EMA weights; {n} samples from the same noise for all models of a seed, rounded to grey levels; "
         f"Frechet distance is {distance_name(features)}, against all training images; the classifier of the data set "
@@ -170,6 +174,14 @@ def conditions(results: Results, settings: Settings) -> str:
         f"({settings.round.steps} steps of {settings.round.batch} pairs, learning rate {settings.round.lr:g} "
         f"{settings.round.schedule}, loss {settings.round.loss}, times {settings.round.times})."
     )
+
+
+def _space(latents: LatentsParams) -> str:
+    """What models work on, in words."""
+    if latents.kind == "pca":
+        scaled = "whitened " if latents.whiten else ""
+        return f"{latents.components} {scaled}principal components of the images, decoded before they are measured"
+    return "pixels" if latents.kind == "none" else "latents of an autoencoder, decoded before they are measured"
 
 
 def settings_list(results: Results, settings: Settings) -> str:

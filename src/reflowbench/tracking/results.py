@@ -94,7 +94,7 @@ class Results:
         images = IMAGES
         if LATENTS in {dep["path"] for dep in self._state.entries[makers[path]].get("deps", [])}:
             # An autoencoder is no part of the results: a model whose images only it can draw is not registered.
-            if records.stage_params(self._state.entries[makers[LATENTS]]).get("latents.kind") == "autoencoder":
+            if records.stage_params(self._state.entries[makers[LATENTS]]).get("latents.kind") != "pca":
                 return True
             images = LATENTS
         self._best = items[path]["md5"]

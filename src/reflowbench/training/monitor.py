@@ -117,7 +117,7 @@ class Monitor:
     def _write(self) -> None:
         write_text(self._folder / CURVES, "\n".join([",".join(_COLUMNS), *self._rows]) + "\n")
         grid = np.concatenate(self._grids)
-        scale = max(1, _SIDE // self._data.shape[1])
+        scale = max(1, _SIDE // grid.shape[1])  # of decoded images, also where models work on latents
         write_png(self._folder / SAMPLES, tile(grid, len(self._grids[0]), scale, gap=scale))
 
     def _sample(self) -> torch.Tensor:

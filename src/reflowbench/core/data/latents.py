@@ -210,7 +210,9 @@ class LatentSet(ImageSet):
             ReflowbenchError: If there is nothing to decode them by.
         """
         if self.codec is None:
-            raise ReflowbenchError("these are an autoencoder's latents: name the one that decodes them by latents.path")
+            raise ReflowbenchError(
+                "these are an autoencoder's latents: name what decodes them by latents.kind and latents.path"
+            )
         latents = images[:]
         pixels = self.codec.decode(latents.where(torch.isfinite(latents), 0), self.image_shape)
         return to_bytes(super().quantize(pixels), self.image_shape)

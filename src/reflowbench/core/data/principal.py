@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from reflowbench.core.data.blocks import in_blocks
 from reflowbench.core.data.packed import Rows
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.gaussians import Moments
@@ -133,9 +134,11 @@ class PrincipalComponents:
             float32 of shape (n, components), not clipped.
         """
         self.shape_of(shape)
-        return (images - self.mean) @ self.axes.T / self.spread
+        parts = [((block - self.mean) @ self.axes.T / self.spread)[:rows] for block, rows in in_blocks(images)]
+        return torch.cat([torch.empty(0, len(self.spread)), *parts])
 
     def decode(self, latents: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:
         """Images of components, float32 of shape (n, d), not clipped."""
         self.shape_of(shape)
-        return (latents * self.spread) @ self.axes + self.mean
+        parts = [((block * self.spread) @ self.axes + self.mean)[:rows] for block, rows in in_blocks(latents)]
+        return torch.cat([torch.empty(0, len(self.mean)), *parts])

@@ -27,6 +27,12 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
 
 
+def reserved(name: str) -> str:
+    """Say that a name has another meaning in tables and summaries; empty if it has not."""
+    shown = f"{', '.join(_RESERVED[:-1])} or {_RESERVED[-1]}"
+    return f"a chain cannot be named {shown}" if name in _RESERVED else ""
+
+
 def fault(name: str, block: Mapping[str, Any]) -> str:
     """Say what is wrong with the name of an entry, or with the method that it names; empty if nothing is.
 
@@ -37,8 +43,8 @@ def fault(name: str, block: Mapping[str, Any]) -> str:
     Returns:
         Such as `methods.rca_real.method = 'rac': ...`.
     """
-    if name in _RESERVED:
-        return f"methods.{name}: a method cannot be named {', '.join(_RESERVED[:-1])} or {_RESERVED[-1]}"
+    if wrong := reserved(name):
+        return f"methods.{name}: {wrong}"
     path, known, own = f"methods.{name}.{_KEY}", names(), name in names()
     if _KEY not in block:
         return f"{path}: missing; " + (
@@ -66,7 +72,7 @@ def split(methods: Mapping[str, Mapping[str, Any]], name: str, source: str) -> t
         ReflowbenchError: If there is no such entry, or it names no coupling.
     """
     if name not in methods:
-        raise ReflowbenchError(f"{source}: methods.{name}: missing; profiles/defaults.yaml holds a block per method")
+        raise ReflowbenchError(f"{source}: methods.{name}: missing; `reflowbench profile NAME` writes it")
     if wrong := fault(name, methods[name]):
         raise ReflowbenchError(f"{source}: {wrong}")
     return methods[name][_KEY], {key: value for key, value in methods[name].items() if key != _KEY}

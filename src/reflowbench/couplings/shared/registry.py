@@ -147,6 +147,8 @@ def _faults(params: Params, source: str) -> Iterator[str]:
         if name in trained:
             yield _batch_fault(couplings[name], values, common["round"], f"methods.{name}.", source)
     for name, chain in params.chains.items():
+        if fault := entries.reserved(name):
+            yield f"{source}: chains.{name}: {fault}"
         known = [method for method in params.methods if method in names()]  # whose file the ablations' stage depends on
         if chain.method not in known:
             yield f"{source}: chains.{name}.method = {chain.method!r}: input should be one of {known}"
@@ -184,8 +186,12 @@ def _latents_faults(params: Params, source: str) -> Iterator[str]:
         )
     if kind == "none":
         return
-    if params.pairs.clip:
-        yield f"{source}: pairs.clip = True: latents have no bounds; make it false"
+    clipped = ["pairs"] * params.pairs.clip
+    clipped += [f"chains.{name}.pairs" for name, chain in params.chains.items() if chain.pairs.get("clip")]
+    for group in clipped:
+        yield f"{source}: {group}.clip = True: latents have no bounds; make it false"
+    if kind == "pca" and params.network.name != "mlp":
+        yield f"{source}: network.name = {params.network.name!r}: principal components have no neighbours; use mlp"
     if params.base.flip:
         yield f"{source}: base.flip = True: latents cannot be mirrored; make it false"
     if kind == "autoencoder" and params.data.dequantize:
