@@ -28,13 +28,25 @@ def test_profiles_resolve_and_render_what_they_resolve(name):
 
 def test_an_overlay_changes_only_what_it_names(tmp_path):
     shutil.copytree(ROOT / "profiles", tmp_path, dirs_exist_ok=True)
-    (tmp_path / "mine.yaml").write_text(
-        "grid: {n_rounds: 4, seeds: [0, 1, 2]}\nmethods: {rca: {real_fraction: 0.25}}\n"
-    )
+    (tmp_path / "mine.yaml").write_text("extends: digits\nmethods: {ot: {chunk: 7}}\n")
     mine, digits = profiles.resolve("mine", tmp_path), profiles.resolve("digits", tmp_path)
-    assert mine["methods"]["rca"].pop("real_fraction") == 0.25
-    digits["methods"]["rca"].pop("real_fraction")
+    assert mine["methods"]["ot"].pop("chunk") == 7
+    digits["methods"]["ot"].pop("chunk")
     assert mine | {"profile": ""} == digits | {"profile": ""}
+
+
+@pytest.mark.parametrize("other", ["nope", "defaults", "study", "[digits]", "3"])
+def test_a_profile_extends_one_that_extends_none(tmp_path, other):
+    shutil.copytree(ROOT / "profiles", tmp_path, dirs_exist_ok=True)
+    (tmp_path / "mine.yaml").write_text(f"extends: {other}\n")
+    with pytest.raises(ReflowbenchError, match=r"mine.yaml: extends = .*: want another profile, which extends none"):
+        profiles.resolve("mine", tmp_path)
+
+
+def test_the_study_is_the_default_with_more_seeds():
+    study, digits = (profiles.resolve(name, ROOT / "profiles") for name in ("study", "digits"))
+    assert study["grid"].pop("seeds") == list(range(8)) and digits["grid"].pop("seeds") == [0, 1, 2]
+    assert study | {"profile": "digits"} == digits
 
 
 def test_a_variant_has_of_its_method_what_it_does_not_say(tmp_path):

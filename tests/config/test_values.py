@@ -69,7 +69,7 @@ UNET = {"name": "unet", "channels": 8, "multipliers": [1, 2], "blocks": 1, "atte
         (
             "methods.base",
             {"method": "reflow"},
-            "methods.base: a method cannot be named base, conditions, exact, floor,",
+            "methods.base: a chain cannot be named base, conditions, exact, floor,",
         ),
         ("methods.reflow", {}, "methods.reflow.method: missing; want reflow"),
         (
@@ -267,7 +267,7 @@ def test_a_method_of_the_grid_needs_its_block(values):
     with pytest.raises(ReflowbenchError, match=r"grid.methods.1 = 'rca': input should be one of \['reflow', 'accum"):
         check(values)
     with pytest.raises(
-        ReflowbenchError, match=r"params.yaml: methods.rca: missing; profiles/defaults.yaml holds a block per method"
+        ReflowbenchError, match=r"params.yaml: methods.rca: missing; `reflowbench profile NAME` writes it"
     ):
         registry.method_params(config.validate(values), "rca", None, "params.yaml")
 

@@ -62,7 +62,7 @@ def test_a_variants_record_is_that_of_its_method(params, tmp_path):
         coupling.main(argparse.Namespace(params=params, method=name, out=tmp_path / f"{name}.json"))
     assert (tmp_path / "rca.json").read_bytes() == (tmp_path / "rca_fixed.json").read_bytes()
     assert read_json(tmp_path / "rca.json") == entries.record("rca")
-    with pytest.raises(ReflowbenchError, match=r"methods.rca_real: missing; profiles/defaults.yaml"):
+    with pytest.raises(ReflowbenchError, match=r"methods.rca_real: missing; `reflowbench profile NAME` writes it"):
         coupling.main(argparse.Namespace(params=params, method="rca_real", out=tmp_path / "no.json"))
 
 

@@ -54,7 +54,7 @@ def test_declared_parameters_are_those_that_the_script_reads(stages):
 
 
 def test_a_training_that_is_watched_says_so_and_keeps_what_is_seen(stages):
-    """In the pipeline all are: `dvc plots` shows it. The ablations's are not, so that no look costs it time."""
+    """In the pipeline all are: `dvc plots` shows it. The ablations' are not, so that no look costs it time."""
     training = {n: stage for n, stage in stages.items() if script_of(stage) in ("train_base", "train_round")}
     watched = {n for n in training if "/" not in n}
     assert watched and {n for n, stage in stages.items() if option(stage, "plots")} == watched

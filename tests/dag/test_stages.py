@@ -48,7 +48,7 @@ def test_dvc_parses_the_committed_files_and_finds_every_cell():
         for s in seeds
         for r in rounds
     }
-    expected |= set(SINGLE)
+    expected |= {*SINGLE, "encode_latents@train"}
     assert set(names) == expected and len(names) == len(expected), "and no other pipeline is part of it"
     theory = read_yaml(ROOT / "theory/params.yaml")
     others = {f"theory/dvc.yaml:theory_gaussian@{name}" for name in theory["methods"]}

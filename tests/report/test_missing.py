@@ -107,7 +107,7 @@ def test_nothing_crashes_and_nothing_is_nan(evaluations, run, lost, ablations):
     assert shown == {path.name for path in (out / "figures").iterdir()}
     if not ablations:
         assert ("missing" in page.lower().replace("missing classes", "")) == (lost is not lose_nothing)
-    elif lost is not lose_a_metric:  # of metrics that the ablations's page does not show
+    elif lost is not lose_a_metric:  # of metrics that the ablations' page does not show
         assert bool(re.search(r" missing\b", page)) == (lost is not lose_nothing)
 
 

@@ -57,11 +57,11 @@ def test_growth_without_both_logarithms_is_missing(bad, k):
 
 
 def test_the_share_prevented_is_paired_by_seed():
-    """Bases 10, 20, 30; Reflow ends 100, 200, 300 higher; rca prevents 0.25, 0.5 and -0.1 of that."""
+    """Bases 10, 20, 30; Reflow ends 100, 110, 120 higher; rca prevents 0.25, 0.5 and -0.1 of that."""
     share = (0.25, 0.5, -0.1)
 
     def fd(method, seed, k, nfe):
-        base, grown = 10.0 * (seed + 1), 100.0 * (seed + 1)
+        base, grown = 10.0 * (seed + 1), 100.0 + 10.0 * seed
         return base if k == 0 else base + grown * (1 if method == "reflow" else 1 - share[seed])
 
     results = Results(table_of(fd, methods=("reflow", "rca")))
@@ -75,6 +75,18 @@ def test_no_share_is_defined_if_reflow_does_not_exceed_its_base_in_a_seed(last):
     """Equal to the base would divide by zero; below it, a share would have the wrong sign."""
     table = table_of(lambda m, seed, k, nfe: last if (m, seed) == ("reflow", 1) and k else 10.0 + k, ("reflow", "rca"))
     assert math.isnan(Results(table).share_prevented("rca", FD, 50).mean)
+
+
+def test_no_share_is_defined_if_reflows_growth_is_not_established():
+    """It exceeds the base by 1, 1 and 100: in every seed, but the 95 % interval of the mean includes 0."""
+    table = table_of(lambda m, seed, k, nfe: 10.0 + (k > 0) * (100.0 if seed == 2 else 1.0), ("reflow", "rca"))
+    assert math.isnan(Results(table).share_prevented("rca", FD, 50).mean)
+
+
+def test_no_share_is_defined_from_another_base():
+    table = table_of(lambda m, seed, k, nfe: 10.0 + k + (m == "rca"), ("reflow", "rca"))
+    assert math.isnan(Results(table).share_prevented("rca", FD, 50).mean)
+    assert Results(table).share_prevented("reflow", FD, 50).mean == 0
 
 
 def test_differences_are_of_the_round_that_is_asked_for():

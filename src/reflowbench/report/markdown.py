@@ -111,9 +111,9 @@ def render(results: Results, settings: Settings, paired: pd.DataFrame) -> str:
         f"## Inversion (base, and round {last})",
         _inversion_table(results),
         f"{inversion} real training images and as many samples are inverted and generated again, by Heun at "
-        f"{settings.evaluate.inversion_steps} steps; error: root mean square difference per value of what models work on. "
-        "The rest compares "
-        "the real images' noise with N(0, I), on which it would be: norm |z|^2 / dim 1; Kolmogorov-Smirnov distances "
+        f"{settings.evaluate.inversion_steps} steps; error: root mean square difference per value of what models work "
+        "on. The rest compares the "
+        "real images' noise with N(0, I), on which it would be: norm |z|^2 / dim 1; Kolmogorov-Smirnov distances "
         "of |z|^2 to its chi-square law and of the coordinates to N(0, 1) 0; correlation between coordinates (root "
         f"mean square) {inversion**-0.5:.2g}.",
         f"## Memorization (base, and round {last}; {results.solver}, NFE {many})",
