@@ -24,6 +24,8 @@ def main(args: argparse.Namespace) -> None:
     gaussian, entry = params.theory_gaussian, params.methods.get(args.name)
     if entry is None or entry.method != args.method:
         raise ReflowbenchError(f"{args.params}: no entry methods.{args.name} of method {args.method}")
+    if wrong := entries.reserved(args.name):
+        raise ReflowbenchError(f"{args.params}: methods.{args.name}: {wrong}")
     method = registry.load(args.method)
     own: Group = parse(method.params, entry.params, f"methods.{args.name}.params.", str(args.params))
     jobs = [ChainJob(cell, gaussian, args.bases, args.name, own) for cell in cells(gaussian)]

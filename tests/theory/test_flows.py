@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from reflowbench.core.artifacts import read_tensors
 from reflowbench.core.config import read_yaml
@@ -164,6 +165,16 @@ def test_the_stages_write_the_same_bytes_with_one_worker_and_two(tmp_path, monke
     assert facts == {"times": [0, 0.25, 0.5, 0.75, 1]}
     base = list(csv.DictReader(io.StringIO((tmp_path / "1/base/scores.csv").read_text())))
     assert {r["method"] for r in base} == {"base", "real", "exact"}
+
+
+def test_a_name_that_means_something_else_in_the_tables_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(theory_gaussian, "set_threads", lambda: None)
+    values = dict(read_yaml(ROOT / "theory/params.yaml")) | {"methods": {"base": {"method": "reflow", "params": {}}}}
+    file = tmp_path / "params.yaml"
+    file.write_text(yaml.safe_dump(values))
+    given = argparse.Namespace(params=file, name="base", method="reflow", bases=tmp_path, out=tmp_path / "out")
+    with pytest.raises(ReflowbenchError, match=r"params.yaml: methods.base: a chain cannot be named base, "):
+        theory_gaussian.main(given)
 
 
 def test_missing_values_are_empty_in_the_table(tmp_path):

@@ -20,7 +20,6 @@ from reflowbench.core.params import (
     distinct,
 )
 from reflowbench.core.schemes import FixedSolver
-from reflowbench.couplings.shared import entries
 
 
 class SampleSize(Group):
@@ -135,13 +134,6 @@ class TheoryParams(Group):
     theory_phase: TheoryPhaseParams
     theory_gaussian: TheoryGaussianParams
     methods: Annotated[dict[Name, FlowMethod], Field(min_length=1)] = Field(description="compared by `theory_gaussian`")
-
-    @model_validator(mode="after")
-    def _free_names(self) -> TheoryParams:
-        for name in self.methods:
-            if wrong := entries.reserved(name):
-                raise ValueError(f"methods.{name}: {wrong}")
-        return self
 
 
 def load_theory(path: Path) -> TheoryParams:
