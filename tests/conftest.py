@@ -1,10 +1,13 @@
 import fcntl
 import json
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 import torch
 
+from reflowbench import profiles
 from reflowbench.core.data.images import ImageSet
 from reflowbench.core.networks import registry
 from reflowbench.core.params import MLPParams, PairsParams, RoundParams
@@ -41,6 +44,14 @@ def first(tmp_path_factory, worker_id):
 NETWORK = MLPParams(name="mlp", hidden=16, blocks=1, time_features=4)
 SHAPE = (1, 4, 4)
 PAIRS = PairsParams(n=300, solver="euler", steps=3)
+
+
+def on_pixels():
+    """The parameters of profiles/defaults.yaml, which is no profile by itself: on pixels, three seeds, four rounds."""
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(ROOT / "profiles", folder, dirs_exist_ok=True)
+        (Path(folder) / "plain.yaml").write_text("grid: {n_rounds: 4, seeds: [0, 1, 2]}")
+        return profiles.resolve("plain", Path(folder))
 
 
 def round_params(**changes):

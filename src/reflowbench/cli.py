@@ -72,7 +72,7 @@ def _sample(args: argparse.Namespace) -> None:
     set_threads()
     if args.out.suffix != args.format:
         raise ReflowbenchError(f"--out {args.out}: this writes {args.format} files; end the name in {args.format}")
-    latents = load_params().latents if LATENTS.exists() and PARAMS_FILE.exists() else None
+    latents = load_params().latents if PARAMS_FILE.exists() else None
     data = args.data or (LATENTS if latents and latents.kind != "none" else DATA)
     model = open_model(args.model, data, latents)
     seed = model.seed if args.seed is None else args.seed

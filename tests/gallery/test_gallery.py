@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from reflowbench import cli, profiles
+from reflowbench.core import config
 from reflowbench.core.data.png import tile
 from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.flow.solvers import solve
@@ -15,7 +16,7 @@ from reflowbench.core.networks.model import load_model, save_model
 from reflowbench.core.randomness import noise
 from reflowbench.gallery.draw import samples, states, write_animation, write_grid
 from reflowbench.gallery.models import Model, open_model
-from tests.conftest import NETWORK, ROOT
+from tests.conftest import NETWORK, ROOT, on_pixels
 from tests.pictures import read_png
 
 MODEL = "runs/chains/rca/s3/k1/model"
@@ -27,7 +28,7 @@ def workspace(tmp_path, monkeypatch, images, network):
     monkeypatch.chdir(tmp_path)
     images.save(tmp_path / "runs/data/train.safetensors")
     save_model(tmp_path / MODEL, network, NETWORK, images.shape, {}, lambda path: None)
-    profile = profiles.resolve("digits", ROOT / "profiles")
+    profile = on_pixels()
     profile["grid"]["seeds"] = [0, 3]
     (tmp_path / "params.yaml").write_text(profiles.render(profile))
     return tmp_path
@@ -126,6 +127,10 @@ def test_images_that_are_not_there_or_of_another_shape(workspace, images):
     assert "makes images of (1, 4, 4), other.safetensors has (1, 2, 2)" in said
     (workspace / "runs/data/train.safetensors").unlink()
     assert "`dvc repro prepare_data` makes it" in fails("animate", MODEL, "--out", "a.gif")
+    profile = profiles.resolve("digits", ROOT / "profiles")
+    (workspace / "params.yaml").write_text(profiles.render(profile))
+    config._load.cache_clear()
+    assert "`dvc repro encode_latents@train` makes it" in fails("sample", MODEL, "--out", "grid.png")
 
 
 def test_a_damaged_or_a_diverged_model(workspace):

@@ -54,7 +54,8 @@ def open_model(folder: Path, data: Path = DATA, latents: LatentsParams | None = 
     if not folder.is_dir():
         raise ReflowbenchError(f"{folder}: no such model folder; {_remedy(folder)}")
     if not data.is_file():
-        raise ReflowbenchError(f"{data}: no such file; {_commands('prepare_data', data)}")
+        maker = "encode_latents@train" if data == LATENTS else "prepare_data"
+        raise ReflowbenchError(f"{data}: no such file; {_commands(maker, data)}")
     velocity, _, shape = load_model(folder, device())
     images = open_data(data, latents)
     if images.shape != shape:
