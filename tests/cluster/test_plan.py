@@ -86,7 +86,7 @@ def test_a_chain_is_all_of_a_method_and_seed_and_chains_need_no_chain(nodes, pla
         assert {s.partition("@")[2].partition("-after")[0] for s in task.stages if "after" in s} == {name}
         assert not set(task.after) & cells
         entry, _, seed = name.rpartition("-")
-        first = {"prepare_data", "train_features", f"train_base@{seed}", f"coupling@{entry}"}
+        first = {"prepare_data", "encode_latents@train", "train_features", f"train_base@{seed}", f"coupling@{entry}"}
         assert set(task.after) == first
         assert {stage for stage in task.stages if stage.startswith("evaluate@")} == {
             f"evaluate@{name}-{k}" for k in grid["ks"]

@@ -76,9 +76,9 @@ def test_every_stage_of_the_pipeline_has_its_line():
     found = lines("digits")
     stages = {group: sum(line.stages for (g, _), line in found.items() if g == group) for group, _ in found}
     assert stages == {
-        "prepare_data": 1, "train_features": 1, "train_base": 3, "coupling": 4, "k0": 12, "generate_pairs": 24,
-        "rca_regenerate": 12,
-        "reflow": 12, "rca": 12, "ocar": 24, "evaluate_base": 3, "evaluate": 48,
+        "prepare_data": 1, "encode_latents": 1, "train_features": 1, "train_base": 3, "coupling": 8, "k0": 24,
+        "generate_pairs": 60, "rca_regenerate": 36,
+        "reflow": 24, "rca": 36, "ocar": 36, "evaluate_base": 3, "evaluate": 72,
         "summarize": 1, "report": 1, "track": 1,
     }  # fmt: skip
 

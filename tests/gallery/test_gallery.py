@@ -26,6 +26,7 @@ MODEL = "runs/chains/rca/s3/k1/model"
 def workspace(tmp_path, monkeypatch, images, network):
     """A model of seed 3 and the images that it was trained on."""
     monkeypatch.chdir(tmp_path)
+    config._load.cache_clear()  # that of another test's params.yaml
     images.save(tmp_path / "runs/data/train.safetensors")
     save_model(tmp_path / MODEL, network, NETWORK, images.shape, {}, lambda path: None)
     profile = on_pixels()
