@@ -13,9 +13,16 @@ from reflowbench.results.verdicts import verdict
 from tests.conftest import ROOT
 
 FD = "frechet_distance"
-CLAIMS = {}
+CLAIMS = {
+    50: {"continued": (-1, -1), "reflow": (0, 0), "rca": (0, -1), "rca_fixed": (-1, -1), "rca_real": (-1, -1),
+         "ocar": (1, 1), "ocar_frozen": (-1, -1), "ot": (-1, -1)},
+    1: {"continued": (1, 1), "reflow": (0, 0), "rca": (1, 0), "rca_fixed": (0, -1), "rca_real": (-1, -1),
+        "ocar": (1, 1), "ocar_frozen": (-1, -1), "ot": (1, 1)},
+}  # fmt: skip
 """Signs of the paired differences to Reflow after the first and the last round, by NFE and method."""
-WORDS = {}
+WORDS = dict.fromkeys(("reflow", "rca", "rca_fixed", "rca_real", "ocar"), "grows") | dict.fromkeys(
+    ("continued", "ocar_frozen", "ot"), "stable"
+)
 """The verdicts on the growth since the base."""
 README = (ROOT / "README.md").read_text()
 FINDINGS = (ROOT / "docs/findings.md").read_text()
