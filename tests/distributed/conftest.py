@@ -69,4 +69,16 @@ def spread(tmp_path_factory):
 
 SYNTHETIC = ("--seed", "0", "--round", "1", "--model", "base1")
 INVERTED = (*SYNTHETIC, *DATA)
-EVALUATION = ("--seed", "0", *DATA, *HELDOUT, "--features", "classifier.safetensors", "--model", "base1", "--floor")
+EVALUATION = (
+    "--seed",
+    "0",
+    *DATA,
+    *HELDOUT,
+    "--space",
+    "runs/data",
+    "--features",
+    "classifier.safetensors",
+    "--model",
+    "base1",
+    "--floor",
+)

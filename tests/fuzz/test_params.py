@@ -19,7 +19,8 @@ from tests.fuzz import trees
 
 LONGEST = 6000
 """Characters of a message: of at most 21 faults, each with a value that is cut."""
-OPTIONAL = {"chains": {}} | dict.fromkeys(("path", "sha256", "microbatch", "ema_std"))
+OPTIONAL = {"chains": {}, "whiten": True, "clip": True}
+OPTIONAL |= dict.fromkeys(("path", "sha256", "components", "microbatch", "ema_std"))
 OPTIONAL |= dict.fromkeys(("ema_warmup", "channels_last", "compile"), False)
 OPTIONAL |= {"precision": "float32", "lr_end": 0.0, "weight_decay": 0.0, "patch": 1}
 OPTIONAL |= {"download": False, "limit_gib": 1, "flip": False, "storage": "float32"}

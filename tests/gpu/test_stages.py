@@ -81,7 +81,19 @@ def test_a_round_is_the_same_bytes(stages, method):
 
 
 def test_an_evaluation_is_the_same_bytes(stages):
-    arguments = (*DATA, *HELDOUT, "--features", "classifier.safetensors", "--model", "base", "--seed", "0", "--floor")
+    arguments = (
+        *DATA,
+        *HELDOUT,
+        "--space",
+        "runs/data",
+        "--features",
+        "classifier.safetensors",
+        "--model",
+        "base",
+        "--seed",
+        "0",
+        "--floor",
+    )
     twice(stages, "evaluate", *arguments, out="evaluation")
 
 
@@ -121,7 +133,7 @@ def test_a_compiled_network_learns_the_same(stages):
 
 def test_latents_are_the_same_bytes_and_those_of_the_cpu(stages):
     digest = folder_digest(save_autoencoder(stages.folder / "vae"))
-    stages.set_params(latents__path="vae", latents__sha256=digest)
+    stages.set_params(latents__kind="autoencoder", latents__path="vae", latents__sha256=digest)
     twice(stages, "encode_latents", *DATA, out="latents")
     ours, theirs = on_both(stages, "encode_latents", *DATA, out="encoded")
     for one, other in zip(read_tensors(ours)[0].values(), read_tensors(theirs)[0].values(), strict=True):

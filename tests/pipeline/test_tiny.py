@@ -121,7 +121,7 @@ def test_an_ablations_chain_gives_the_pipelines_own_numbers(project):
     ablations = project.folder / "ablations.yaml"
     ablations.write_text(yaml.safe_dump(params))
     command = [sys.executable, "-m", "stages.run_chain", "--params", "ablations.yaml", "--method", "rca"]
-    command += ["--bases", "runs/base", "--features", "runs/features/classifier.safetensors"]
+    command += ["--bases", "runs/base", "--space", "runs/data", "--features", "runs/features/classifier.safetensors"]
     command += ["--data", "runs/data/train.safetensors", "--heldout", "runs/data/heldout.safetensors"]
     found = {}
     for chain in ("same", "other"):
