@@ -114,7 +114,7 @@ def test_the_table_is_filtered_sorted_and_paged(tab):
     rows, count = tab.locator("#results tbody tr"), tab.locator("#count")
     means, whole = (len(column(data_of(PAGE.read_text())["tables"][view]["metric"])) for view in ("means", "seeds"))
     assert rows.count() == 25 and count.inner_text() == f"{means} of {means} rows"
-    for name, value in {"metric": FD, "nfe": str(MANY), "round": str(LAST)}.items():
+    for name, value in {"metric": FD, "nfe": str(MANY), "round": str(LAST), "features": "classifier"}.items():
         tab.select_option(f"#filter-{name}", value)
     assert count.inner_text() == f"{len(METHODS)} of {means} rows" and rows.count() == len(METHODS)
     values = {method: RESULTS.over_seeds(method, LAST, FD, MANY) for method in METHODS}
@@ -128,7 +128,7 @@ def test_the_table_is_filtered_sorted_and_paged(tab):
     assert tab.locator("th[aria-sort=descending]").count() == 1
     tab.select_option("#view", "seeds")
     assert count.inner_text() == f"{len(METHODS) * len(RESULTS.seeds)} of {whole} rows", "the filters stay"
-    for name in ("metric", "nfe", "round"):
+    for name in ("metric", "nfe", "round", "features"):
         tab.select_option(f"#filter-{name}", "")
     tab.locator("#next").click()
     assert tab.locator("#page").inner_text() == f"Page 2 of {-(-whole // 25)}" and rows.count() == 25
