@@ -114,21 +114,23 @@ def test_the_table_is_filtered_sorted_and_paged(tab):
     rows, count = tab.locator("#results tbody tr"), tab.locator("#count")
     means, whole = (len(column(data_of(PAGE.read_text())["tables"][view]["metric"])) for view in ("means", "seeds"))
     assert rows.count() == 25 and count.inner_text() == f"{means} of {means} rows"
-    for name, value in {"metric": FD, "nfe": str(MANY), "round": str(LAST), "features": "classifier"}.items():
+    for name, value in {"metric": FD, "nfe": str(MANY), "round": str(LAST)}.items():
         tab.select_option(f"#filter-{name}", value)
-    assert count.inner_text() == f"{len(METHODS)} of {means} rows" and rows.count() == len(METHODS)
+    shown = len(METHODS) * RESULTS.table.query("metric == @FD and solver != 'dopri5'")["features"].nunique()
+    assert count.inner_text() == f"{shown} of {means} rows" and rows.count() == shown
     values = {method: RESULTS.over_seeds(method, LAST, FD, MANY) for method in METHODS}
     ascending = sorted(METHODS, key=lambda method: values[method].mean)
     header = tab.get_by_role("button", name="mean ± half width")
     for press, order in ((header.click, ascending), (lambda: header.press("Enter"), ascending[::-1])):
         press()
-        assert [row.inner_text().split("\t")[:5] for row in rows.all()] == [
+        found = [row.inner_text().split("\t") for row in rows.all()]
+        assert [cells[:5] for cells in found if "classifier" in cells] == [
             [FD, method, str(LAST), str(MANY), str(values[method])] for method in order
         ]
     assert tab.locator("th[aria-sort=descending]").count() == 1
     tab.select_option("#view", "seeds")
-    assert count.inner_text() == f"{len(METHODS) * len(RESULTS.seeds)} of {whole} rows", "the filters stay"
-    for name in ("metric", "nfe", "round", "features"):
+    assert count.inner_text() == f"{shown * len(RESULTS.seeds)} of {whole} rows", "the filters stay"
+    for name in ("metric", "nfe", "round"):
         tab.select_option(f"#filter-{name}", "")
     tab.locator("#next").click()
     assert tab.locator("#page").inner_text() == f"Page 2 of {-(-whole // 25)}" and rows.count() == 25
