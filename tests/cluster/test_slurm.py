@@ -55,7 +55,7 @@ def test_its_files_are_closed_to_others_and_no_variable_is_in_them(project):
     folder = project.folder / ".scratch/launch/slurm"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     pickles = list(folder.rglob("*_submitted.pkl"))
-    assert len(pickles) > len(CHAINS) and not [path for path in pickles if b"SLURM_CONF" in path.read_bytes()]
+    assert len(pickles) >= 10 and not [path for path in pickles if b"SLURM_CONF" in path.read_bytes()]
 
 
 def test_a_job_that_is_cancelled_is_submitted_again_and_goes_on(project):
