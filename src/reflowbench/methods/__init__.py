@@ -1,0 +1,1 @@
+"""Methods by name: files of `couplings/`, entries of `methods` in params.yaml, stages of their rounds."""

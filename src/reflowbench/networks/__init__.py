@@ -1,0 +1,1 @@
+"""Velocity networks v(x, t), built from parameters and stored as safetensors."""

@@ -1,0 +1,1 @@
+"""Files, locks, checkpoints, processes, devices, parameters and messages. No number depends on what is here."""
