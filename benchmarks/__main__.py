@@ -19,8 +19,8 @@ from pathlib import Path
 from benchmarks.clones import ROOT
 from benchmarks.tables import PAGE, RESULTS, render
 from reflowbench import git
-from reflowbench.core.stage import set_threads
-from reflowbench.core.start import LIBRARIES, threads
+from reflowbench.runtime.stage import set_threads
+from reflowbench.runtime.start import LIBRARIES, threads
 
 ON_GPU = ("gpu.peers", "gpu.levers")
 """Those that run where there is a GPU alone."""

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import torch
 
-from reflowbench.core.config import PARAMS_FILE, load_group
-from reflowbench.core.data.images import ImageSet
-from reflowbench.core.networks.model import load_model
-from reflowbench.core.params import EvaluateParams
-from reflowbench.core.stage import set_threads
+from reflowbench.data.images import ImageSet
 from reflowbench.metrics.evaluate import Evaluation
 from reflowbench.metrics.features.classifier import load
 from reflowbench.metrics.features.registry import load_networks
 from reflowbench.metrics.floor import floor
 from reflowbench.metrics.reference import Reference
+from reflowbench.networks.model import load_model
+from reflowbench.runtime.config import PARAMS_FILE, load_group
+from reflowbench.runtime.params import EvaluateParams
+from reflowbench.runtime.stage import set_threads
 
 
 @contextmanager

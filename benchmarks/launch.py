@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.clones import cold, differing, launched, timed
-from reflowbench.core.distributed import cores
+from reflowbench.runtime.distributed import cores
 
 
 def main(args: argparse.Namespace) -> None:

@@ -18,9 +18,9 @@ from torch.nn import functional
 
 from benchmarks.peers.networks import PAPERS, PIXELS, digits, fresh, papers, params, trainer_of
 from benchmarks.peers.turns import Comparison, in_turn
-from reflowbench.core.networks import registry
-from reflowbench.core.networks.unet import Attention
 from reflowbench.core.randomness import noise
+from reflowbench.networks import registry
+from reflowbench.networks.unet import Attention
 
 LOCK = Path(__file__).parent.parent / "dvc.lock"
 BATCH = 16
@@ -195,7 +195,7 @@ def _libyaml() -> None:
 
 
 def _lock() -> Path:
-    from reflowbench.core.artifacts import SCRATCH
+    from reflowbench.runtime.artifacts import SCRATCH
 
     SCRATCH.mkdir(exist_ok=True)
     return SCRATCH / "lock-of-a-benchmark.yaml"

@@ -14,19 +14,19 @@ from statistics import median
 import torch
 
 from benchmarks.peers.turns import in_turn
-from reflowbench.core.config import validate
-from reflowbench.core.data.blocks import BLOCK
-from reflowbench.core.data.images import ImageSet
-from reflowbench.core.data.packed import PackedImages
-from reflowbench.core.device import autocast, device
-from reflowbench.core.networks import registry
-from reflowbench.core.params import Params
 from reflowbench.core.schemes import NFE_PER_STEP
-from reflowbench.core.stage import set_threads
 from reflowbench.couplings.shared.base import Inputs
 from reflowbench.couplings.shared.independent import Independent
+from reflowbench.data.blocks import BLOCK
+from reflowbench.data.images import ImageSet
+from reflowbench.data.packed import PackedImages
+from reflowbench.networks import registry
 from reflowbench.pairs.generate import synthetic_pairs
 from reflowbench.profiles import resolve
+from reflowbench.runtime.config import validate
+from reflowbench.runtime.device import autocast, device
+from reflowbench.runtime.params import Params
+from reflowbench.runtime.stage import set_threads
 from reflowbench.training.loop import Trainer
 
 SHAPES = {"cifar10": (3, 32, 32), "mnist": (1, 28, 28), "fashion": (1, 28, 28)}

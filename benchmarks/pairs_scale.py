@@ -18,10 +18,10 @@ from pathlib import Path
 import psutil
 import torch
 
-from reflowbench.core.artifacts import SCRATCH, require_space
 from reflowbench.core.randomness import generator
 from reflowbench.cost.pairs import STORED
 from reflowbench.pairs.store import Manifest, StoredHalf, synthetic_noise, write_pairs
+from reflowbench.runtime.artifacts import SCRATCH, require_space
 
 BLOCK = 4096
 

@@ -11,14 +11,14 @@ import argparse
 from collections.abc import Callable
 
 from reflowbench import profiles
-from reflowbench.core.config import validate
-from reflowbench.core.networks.base import Shape
-from reflowbench.core.params import Params
 from reflowbench.cost.measure import Throughput
 from reflowbench.cost.plan import Planner
 from reflowbench.cost.sizes import sets_of, space_of
 from reflowbench.cost.view import short
 from reflowbench.cost.work import Line, Work
+from reflowbench.networks.base import Shape
+from reflowbench.runtime.config import validate
+from reflowbench.runtime.params import Params
 
 IMAGES = {"cifar10": (60_000, 3, 32, 32), "celebahq-latent": (30_000, 3, 256, 256)}
 

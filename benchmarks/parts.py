@@ -11,10 +11,10 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from benchmarks.peers.networks import digits, fresh, params, trainer_of
 from benchmarks.peers.turns import in_turn
-from reflowbench.core.flow.times import draw_times
 from reflowbench.core.optimizer import Adam
 from reflowbench.core.randomness import generator, noise
 from reflowbench.couplings.shared.base import Inputs
+from reflowbench.flow.times import draw_times
 from reflowbench.training.gradient import Gradient
 
 STEPS = 20

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import torch
 
-from reflowbench.core.data.images import ImageSet
-from reflowbench.core.networks import registry
-from reflowbench.core.params import MLPParams, OptimParams
-from reflowbench.core.resume import Resumable
-from reflowbench.core.workspace import State, Workspace, save_seconds
 from reflowbench.couplings.shared.base import Inputs
 from reflowbench.couplings.shared.independent import Independent
+from reflowbench.data.images import ImageSet
+from reflowbench.networks import registry
+from reflowbench.runtime.params import MLPParams, OptimParams
+from reflowbench.runtime.resume import Resumable
+from reflowbench.runtime.workspace import State, Workspace, save_seconds
 from reflowbench.training.loop import Trainer
 
 NETWORKS = {"digits": (64, 256, 3), "paper's size (36M)": (3072, 1600, 5)}

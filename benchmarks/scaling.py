@@ -51,8 +51,8 @@ class Growth:
 def pairs(n: int) -> Callable[[], object]:
     """So many pairs of the default network, made and thrown away block by block as they are when they are stored."""
     from benchmarks.peers.networks import digits, fresh
-    from reflowbench.core.params import PairsParams
     from reflowbench.pairs.generate import synthetic_pairs
+    from reflowbench.runtime.params import PairsParams
 
     params = PairsParams(n=n, solver="heun", steps=12)
     network, dim = fresh(0), digits()[0].dim
@@ -71,8 +71,8 @@ def pixels(n: int) -> Callable[[], object]:
     """A forward pass of a U-Net of fixed width, attention at its lowest level, on 16 images with so many pixels."""
     import torch
 
-    from reflowbench.core.networks import registry
-    from reflowbench.core.params import UNetParams
+    from reflowbench.networks import registry
+    from reflowbench.runtime.params import UNetParams
 
     side = round(n**0.5)
     shape = UNetParams(
@@ -92,7 +92,7 @@ def steps(n: int) -> Callable[[], object]:
     import torch
 
     from benchmarks.peers.networks import fresh
-    from reflowbench.core.flow.solvers import solve
+    from reflowbench.flow.solvers import solve
 
     network, x = fresh(0), torch.randn(256, 64)
     return lambda: solve(network, x, "euler", n)

@@ -15,18 +15,18 @@ from collections.abc import Iterator
 
 import torch
 
-from reflowbench.core.config import validate
-from reflowbench.core.data.images import ImageSet
-from reflowbench.core.flow.solvers import solve
-from reflowbench.core.networks import registry
-from reflowbench.core.params import BaseParams, MLPParams, Network, Params
 from reflowbench.core.randomness import noise
-from reflowbench.core.stage import set_threads
 from reflowbench.couplings.shared.base import Inputs
 from reflowbench.couplings.shared.independent import Independent
+from reflowbench.data.images import ImageSet
+from reflowbench.flow.solvers import solve
 from reflowbench.metrics.features.classifier import Classifier, ClassifierTraining
 from reflowbench.metrics.frechet import FrechetDistance
+from reflowbench.networks import registry
 from reflowbench.profiles import resolve
+from reflowbench.runtime.config import validate
+from reflowbench.runtime.params import BaseParams, MLPParams, Network, Params
+from reflowbench.runtime.stage import set_threads
 from reflowbench.sources.load import load_images
 from reflowbench.training.loop import Trainer
 

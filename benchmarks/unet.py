@@ -24,8 +24,8 @@ from torch import nn
 
 from benchmarks.peers.networks import PAPERS, PIXELS, Call, torchcfms
 from benchmarks.timing import seconds, take_torchs_settings
-from reflowbench.core.device import autocast, device
-from reflowbench.core.networks import registry
+from reflowbench.networks import registry
+from reflowbench.runtime.device import autocast, device
 
 
 def ours(**changes: bool) -> tuple[nn.Module, Call]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.clones import cold, differing, launched, timed
-from reflowbench.core.distributed import cores
+from reflowbench.runtime.distributed import cores
 
 PARTS = {"method grid": ("report",), "theory": ("theory/dvc.yaml",), "controls": ("controls/dvc.yaml",)}
 THREADS = 1

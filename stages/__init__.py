@@ -1,5 +1,5 @@
 """One thin script per DVC stage: arguments, typed parameters, one library call, outputs."""
 
-from reflowbench.core.start import begin
+from reflowbench.runtime.start import begin
 
 begin()

@@ -6,12 +6,12 @@ from pathlib import Path
 from reflowbench.controls.damage.control import DamageControl, pooled
 from reflowbench.controls.damage.damages import DamageParams
 from reflowbench.controls.damage.report import markdown, to_csv
-from reflowbench.core.artifacts import write_text
-from reflowbench.core.config import load_group, parse, read_yaml
-from reflowbench.core.data.images import ImageSet
-from reflowbench.core.params import EvaluateParams
-from reflowbench.core.stage import drive, run_stage, set_threads
+from reflowbench.data.images import ImageSet
 from reflowbench.metrics.features.classifier import load
+from reflowbench.runtime.artifacts import write_text
+from reflowbench.runtime.config import load_group, parse, read_yaml
+from reflowbench.runtime.params import EvaluateParams
+from reflowbench.runtime.stage import drive, run_stage, set_threads
 
 GROUPS = (EvaluateParams,)  # of params.yaml; the group `damage` is in a file of its own
 

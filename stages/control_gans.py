@@ -8,10 +8,10 @@ from reflowbench.controls.gans.gan import GanTrainer
 from reflowbench.controls.gans.mixtures import Mixture, mixture
 from reflowbench.controls.gans.params import GansParams
 from reflowbench.controls.gans.report import Collected, write_report
-from reflowbench.core.artifacts import scratch_folder
-from reflowbench.core.config import parse, read_yaml
 from reflowbench.core.randomness import generator
-from reflowbench.core.stage import drive, run_stage, set_threads
+from reflowbench.runtime.artifacts import scratch_folder
+from reflowbench.runtime.config import parse, read_yaml
+from reflowbench.runtime.stage import drive, run_stage, set_threads
 
 GROUPS = ()  # of params.yaml: none; the group `gans` is in a file of its own
 

@@ -4,25 +4,25 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from reflowbench.core.artifacts import atomic, write_json, write_tensors
-from reflowbench.core.config import load_group
-from reflowbench.core.data.images import ImageSet
-from reflowbench.core.data.latents import TRAIN, open_space
-from reflowbench.core.data.space import Space
-from reflowbench.core.device import device
-from reflowbench.core.distributed import world
-from reflowbench.core.evaluations import METRICS_FILE, SAMPLES_FILE
-from reflowbench.core.flow.field import Field
-from reflowbench.core.networks.model import load_facts, load_model
-from reflowbench.core.params import EvaluateParams, LatentsParams
-from reflowbench.core.resume import Resumable
-from reflowbench.core.stage import drive, run_stage, set_threads
-from reflowbench.core.workspace import open_workspace
+from reflowbench.data.images import ImageSet
+from reflowbench.data.latents import TRAIN, open_space
+from reflowbench.data.space import Space
+from reflowbench.flow.field import Field
 from reflowbench.metrics.evaluate import Evaluation
 from reflowbench.metrics.features.classifier import load
 from reflowbench.metrics.features.registry import load_networks
 from reflowbench.metrics.floor import HELDOUT, RECONSTRUCTIONS, floor, real_spectrum
 from reflowbench.metrics.reference import Reference
+from reflowbench.networks.model import load_facts, load_model
+from reflowbench.runtime.artifacts import atomic, write_json, write_tensors
+from reflowbench.runtime.config import load_group
+from reflowbench.runtime.device import device
+from reflowbench.runtime.distributed import world
+from reflowbench.runtime.evaluations import METRICS_FILE, SAMPLES_FILE
+from reflowbench.runtime.params import EvaluateParams, LatentsParams
+from reflowbench.runtime.resume import Resumable
+from reflowbench.runtime.stage import drive, run_stage, set_threads
+from reflowbench.runtime.workspace import open_workspace
 
 GROUPS = (EvaluateParams, LatentsParams)
 

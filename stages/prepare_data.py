@@ -3,18 +3,16 @@
 import argparse
 from pathlib import Path
 
-from reflowbench.core.config import load_group, load_params
-from reflowbench.core.params import DataParams
-from reflowbench.core.stage import run_stage
-from reflowbench.couplings.shared import registry
+from reflowbench.runtime.config import load_group
+from reflowbench.runtime.params import DataParams
+from reflowbench.runtime.stage import run_stage
 from reflowbench.sources.load import load_images
 
 GROUPS = (DataParams,)
 
 
 def main(args: argparse.Namespace) -> None:
-    """Check all parameters, since this stage comes first; read the source and write both parts."""
-    registry.check(load_params(args.params), str(args.params))
+    """Read the source and write both parts."""
     train, heldout = load_images(load_group(DataParams, args.params))
     train.save(args.out)
     heldout.save(args.heldout)

@@ -3,16 +3,16 @@
 import argparse
 from pathlib import Path
 
-from reflowbench.core.config import load_group
-from reflowbench.core.data.latents import open_data
-from reflowbench.core.device import device
-from reflowbench.core.networks.model import load_model
-from reflowbench.core.params import PairsParams
-from reflowbench.core.resume import Resumable
-from reflowbench.core.stage import drive, run_stage, set_threads
-from reflowbench.core.workspace import open_workspace, publish
+from reflowbench.data.latents import open_data
+from reflowbench.networks.model import load_model
 from reflowbench.pairs.generate import inverted_pairs
 from reflowbench.pairs.store import PairWriter
+from reflowbench.runtime.config import load_group
+from reflowbench.runtime.device import device
+from reflowbench.runtime.params import PairsParams
+from reflowbench.runtime.resume import Resumable
+from reflowbench.runtime.stage import drive, run_stage, set_threads
+from reflowbench.runtime.workspace import open_workspace, publish
 
 GROUPS = (PairsParams,)
 

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from reflowbench.core.artifacts import write_text
-from reflowbench.core.config import load_group, load_params
-from reflowbench.core.params import EvaluateParams, LatentsParams, PairsParams, RoundParams
-from reflowbench.core.stage import run_stage
 from reflowbench.report import ablations, markdown
 from reflowbench.report.figures import write_figures, write_overview
 from reflowbench.report.page import page as interactive
 from reflowbench.results.access import Results
 from reflowbench.results.partial import complete
 from reflowbench.results.table import read_table
+from reflowbench.runtime.artifacts import write_text
+from reflowbench.runtime.config import load_group, load_part
+from reflowbench.runtime.params import EvaluateParams, LatentsParams, PairsParams, RoundParams
+from reflowbench.runtime.stage import run_stage
 
 GROUPS = (RoundParams, PairsParams, EvaluateParams, LatentsParams)
 KEYS = ("methods", "chains")
@@ -23,7 +23,7 @@ KEYS = ("methods", "chains")
 def main(args: argparse.Namespace) -> None:
     """Draw the figures, then write the pages that show them."""
     results = Results(complete(read_table(args.results / "results.csv")))
-    params = load_params(args.params)
+    params = load_part("methods", "chains", path=args.params)
     blocks = params.methods | {
         name: {
             "method": c.method,

@@ -4,10 +4,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from reflowbench.core.artifacts import is_whole
-from reflowbench.core.config import load_group
-from reflowbench.core.data.latents import TRAIN
-from reflowbench.core.params import (
+from reflowbench.data.latents import TRAIN
+from reflowbench.methods import entries, registry
+from reflowbench.runtime.artifacts import is_whole
+from reflowbench.runtime.config import load_group
+from reflowbench.runtime.params import (
     EvaluateParams,
     GridParams,
     GuardParams,
@@ -16,9 +17,8 @@ from reflowbench.core.params import (
     PairsParams,
     RoundParams,
 )
-from reflowbench.core.stage import run_stage
-from reflowbench.core.workspace import open_workspace, publish
-from reflowbench.couplings.shared import entries, registry
+from reflowbench.runtime.stage import run_stage
+from reflowbench.runtime.workspace import open_workspace, publish
 from stages import evaluate, generate_pairs, rca_regenerate, train_round
 
 GROUPS = (GridParams, RoundParams, GuardParams, PairsParams, EvaluateParams, MonitorParams, LatentsParams)
@@ -27,19 +27,19 @@ GROUPS = (GridParams, RoundParams, GuardParams, PairsParams, EvaluateParams, Mon
 def run_seed(args: argparse.Namespace, seed: int, work: Path, out: Path) -> None:
     """Run the rounds of one seed through the stages of the pipeline, keeping the evaluations."""
     grid = load_group(GridParams, args.params)
-    stages = registry.load(args.method).stages
+    stored = registry.load(args.method).stored
     model = args.bases / f"s{seed}"
-    for k in (r.k for r in grid.rounds):
-        folder = work / f"s{seed}" / f"k{k}"
+    for k in range(1, grid.rounds[-1] + 1):
+        folder = work / f"s{seed}" / f"round{k}"
         common = vars(args) | {"seed": seed, "round": k, "model": model, "start": model, "floor": False, "plots": None}
-        common |= {"synthetic": None, "inverted": None, "coupling": None, "data": args.space / TRAIN}
-        if "generate_pairs" in stages:
+        common |= {"synthetic": None, "inverted": None, "data": args.space / TRAIN}
+        if "synthetic" in stored:
             common["synthetic"] = _made(generate_pairs, common, folder / "synthetic")
-        if "rca_regenerate" in stages:
+        if "inverted" in stored:
             common["inverted"] = _made(rca_regenerate, common, folder / "inverted")
         model = _made(train_round, common, folder / "model")
-        if k in grid.ks:
-            _made(evaluate, common | {"model": model, "data": args.data}, out / f"s{seed}" / f"k{k}")
+        if k in grid.rounds:
+            _made(evaluate, common | {"model": model, "data": args.data}, out / f"s{seed}" / f"round{k}")
 
 
 def _made(stage: Any, arguments: dict[str, Any], out: Path) -> Path:
@@ -56,7 +56,7 @@ def main(args: argparse.Namespace) -> None:
     latents = load_group(LatentsParams, args.params)
     groups = (load_group(EvaluateParams, args.params), load_group(GuardParams, args.params), latents, own)
     rounds = (load_group(RoundParams, args.params, args.chain), load_group(PairsParams, args.params, args.chain))
-    cells = (grid.seeds, grid.rounds, grid.ks)
+    cells = (grid.seeds, grid.rounds)
     with open_workspace(argparse.Namespace(**vars(args), cells=cells), *groups, *rounds) as workspace:
         work, out = workspace.part("chain"), workspace.part("evaluations")
         for seed in grid.seeds:

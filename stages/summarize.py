@@ -4,26 +4,25 @@ import argparse
 import sys
 from pathlib import Path
 
-from reflowbench.core.artifacts import write_json, write_text
-from reflowbench.core.config import load_group, load_params
-from reflowbench.core.evaluations import BASE
-from reflowbench.core.params import GridParams
-from reflowbench.core.stage import run_stage
 from reflowbench.results.access import Results
 from reflowbench.results.paired import paired
 from reflowbench.results.spectra import spectra
 from reflowbench.results.summary import fd_by_round, summarize
 from reflowbench.results.table import gather, read_table, to_csv
 from reflowbench.results.verdicts import aspects
+from reflowbench.runtime.artifacts import write_json, write_text
+from reflowbench.runtime.config import load_part
+from reflowbench.runtime.evaluations import BASE
+from reflowbench.runtime.stage import run_stage
 
-GROUPS = (GridParams,)
-KEYS = ("profile", "chains")
+GROUPS = ()
+KEYS = ("profile", "grid", "chains")
 
 
 def main(args: argparse.Namespace) -> None:
     """Gather, check for completeness, summarize."""
-    params = load_params(args.params)
-    profile, grid = params.profile, load_group(GridParams, args.params)
+    params = load_part("profile", "grid", "chains", path=args.params)
+    profile, grid = params.profile, params.grid
     bases = {name: f"{BASE}_{chain.base}" for name, chain in params.chains.items()}
     table, strangers = gather(args.evaluations, grid, profile, bases)
     for folder in strangers:

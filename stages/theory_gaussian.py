@@ -4,13 +4,13 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from reflowbench.core.artifacts import atomic
-from reflowbench.core.config import parse
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.parallel import in_parallel
-from reflowbench.core.params import Group
-from reflowbench.core.stage import progress, run_stage, set_threads
-from reflowbench.couplings.shared import entries, registry
+from reflowbench.errors import ReflowbenchError
+from reflowbench.methods import entries, registry
+from reflowbench.runtime.artifacts import atomic
+from reflowbench.runtime.config import parse
+from reflowbench.runtime.parallel import in_parallel
+from reflowbench.runtime.params import Group
+from reflowbench.runtime.stage import progress, run_stage, set_threads
 from reflowbench.theory.gaussian.flows import ChainJob, cells, run_chain, write_results
 from reflowbench.theory.params import load_theory
 

@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from reflowbench.core.artifacts import atomic
-from reflowbench.core.parallel import in_parallel
-from reflowbench.core.stage import progress, run_stage, set_threads
+from reflowbench.runtime.artifacts import atomic
+from reflowbench.runtime.parallel import in_parallel
+from reflowbench.runtime.stage import progress, run_stage, set_threads
 from reflowbench.theory.gaussian.flows import BaseJob, cells, run_base, write_results
 from reflowbench.theory.params import load_theory
 

@@ -4,9 +4,9 @@ import argparse
 from itertools import chain
 from pathlib import Path
 
-from reflowbench.core.artifacts import write_text
-from reflowbench.core.parallel import in_parallel
-from reflowbench.core.stage import progress, run_stage
+from reflowbench.runtime.artifacts import write_text
+from reflowbench.runtime.parallel import in_parallel
+from reflowbench.runtime.stage import progress, run_stage
 from reflowbench.theory.dae.tables import phase_jobs, run, to_csv
 from reflowbench.theory.params import load_theory
 

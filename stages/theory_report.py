@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from reflowbench.core.artifacts import read_tensors, write_text
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.stage import run_stage
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime.artifacts import read_tensors, write_text
+from reflowbench.runtime.stage import run_stage
 from reflowbench.theory.params import load_theory
 from reflowbench.theory.report.figures import write_figures
 from reflowbench.theory.report.flows import Flows

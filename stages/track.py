@@ -4,9 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from reflowbench.core.artifacts import write_json
-from reflowbench.core.stage import run_stage
-from reflowbench.tracking.lock import LOCK, read_lock, state_hash
+from reflowbench.runtime.artifacts import write_json
+from reflowbench.runtime.stage import run_stage
+from reflowbench.tracking.lock import read_lock, state_hash
 from reflowbench.tracking.store import StoreError, find_workspace
 from reflowbench.tracking.sync import sync
 
@@ -15,7 +15,7 @@ GROUPS = ()
 
 def main(args: argparse.Namespace) -> None:
     """Bring MLflow up to dvc.lock; write what was mirrored, but not where or when."""
-    entries = read_lock(find_workspace() / LOCK)
+    entries = read_lock(find_workspace())
     try:
         print(sync())
     except StoreError as error:  # results must not wait for a server

@@ -3,19 +3,19 @@
 import argparse
 from pathlib import Path
 
-from reflowbench.core.config import load_group
-from reflowbench.core.data.latents import open_data
-from reflowbench.core.device import device
-from reflowbench.core.distributed import world
-from reflowbench.core.networks import registry
-from reflowbench.core.networks.model import save_model
-from reflowbench.core.params import BaseParams, GuardParams, LatentsParams, MonitorParams, NetworkParams
-from reflowbench.core.resume import Resumable
-from reflowbench.core.stage import drive, run_stage, set_threads
-from reflowbench.core.workspace import open_workspace
 from reflowbench.couplings.ot import Ot, OtParams
 from reflowbench.couplings.shared.base import Coupling, Inputs
 from reflowbench.couplings.shared.independent import Independent
+from reflowbench.data.latents import open_data
+from reflowbench.networks import registry
+from reflowbench.networks.model import save_model
+from reflowbench.runtime.config import load_group
+from reflowbench.runtime.device import device
+from reflowbench.runtime.distributed import world
+from reflowbench.runtime.params import BaseParams, GuardParams, LatentsParams, MonitorParams, NetworkParams
+from reflowbench.runtime.resume import Resumable
+from reflowbench.runtime.stage import drive, run_stage, set_threads
+from reflowbench.runtime.workspace import open_workspace
 from reflowbench.training.journal import Journal
 from reflowbench.training.loop import Trainer
 from reflowbench.training.monitor import Monitor

@@ -3,13 +3,13 @@
 import argparse
 from pathlib import Path
 
-from reflowbench.core.config import load_group
-from reflowbench.core.data.images import ImageSet
-from reflowbench.core.params import FeaturesParams
-from reflowbench.core.resume import Resumable
-from reflowbench.core.stage import drive, run_stage, set_threads
-from reflowbench.core.workspace import open_workspace
+from reflowbench.data.images import ImageSet
 from reflowbench.metrics.features import classifier
+from reflowbench.runtime.config import load_group
+from reflowbench.runtime.params import FeaturesParams
+from reflowbench.runtime.resume import Resumable
+from reflowbench.runtime.stage import drive, run_stage, set_threads
+from reflowbench.runtime.workspace import open_workspace
 
 GROUPS = (FeaturesParams,)
 

@@ -1,20 +1,20 @@
-"""train_round: one round of a method (the script behind the stage groups reflow, rca and ocar)."""
+"""train_round: one round of a method (the script behind the stages that are named by a coupling)."""
 
 import argparse
 from pathlib import Path
 
-from reflowbench.core.config import load_group
-from reflowbench.core.data.latents import open_data
-from reflowbench.core.device import device
-from reflowbench.core.distributed import world
-from reflowbench.core.networks.model import carried, load_model, save_model
-from reflowbench.core.params import GuardParams, LatentsParams, MonitorParams, PairsParams, RoundParams
-from reflowbench.core.resume import Resumable
-from reflowbench.core.stage import drive, run_stage, set_threads
-from reflowbench.core.workspace import open_workspace
-from reflowbench.couplings.shared import registry
 from reflowbench.couplings.shared.base import Inputs, Spent
+from reflowbench.data.latents import open_data
+from reflowbench.methods import registry
+from reflowbench.networks.model import carried, load_model, save_model
 from reflowbench.pairs.store import StoredHalf
+from reflowbench.runtime.config import load_group
+from reflowbench.runtime.device import device
+from reflowbench.runtime.distributed import world
+from reflowbench.runtime.params import GuardParams, LatentsParams, MonitorParams, PairsParams, RoundParams
+from reflowbench.runtime.resume import Resumable
+from reflowbench.runtime.stage import drive, run_stage, set_threads
+from reflowbench.runtime.workspace import open_workspace
 from reflowbench.training.journal import Journal
 from reflowbench.training.loop import Trainer
 from reflowbench.training.monitor import Monitor
@@ -25,7 +25,7 @@ GROUPS = (RoundParams, GuardParams, PairsParams, MonitorParams, LatentsParams)
 def main(args: argparse.Namespace) -> None:
     """Train from the weights of the round before; write the EMA weights."""
     set_threads()
-    method = registry.load_entry(args.method, args.params, args.coupling)
+    method = registry.load_entry(args.method, args.params)
     data = open_data(args.data, load_group(LatentsParams, args.params))
     params = load_group(RoundParams, args.params, args.chain)
     own, guard = registry.load_method_params(args.method, args.chain, args.params), load_group(GuardParams, args.params)
@@ -63,7 +63,6 @@ def main(args: argparse.Namespace) -> None:
 
 PARSER = argparse.ArgumentParser(description=__doc__)
 PARSER.add_argument("--method", required=True, help="entry of `methods`")
-PARSER.add_argument("--coupling", type=Path, help="record of the method's code (default: none is checked)")
 PARSER.add_argument("--chain", help="variant of the method, of the ablations")
 PARSER.add_argument("--seed", type=int, required=True)
 PARSER.add_argument("--round", type=int, required=True)

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from reflowbench import profiles
-from reflowbench.core.data.images import ImageSet
-from reflowbench.core.networks import registry
-from reflowbench.core.params import MLPParams, PairsParams, RoundParams
 from reflowbench.couplings.shared.base import Inputs
+from reflowbench.data.images import ImageSet
+from reflowbench.networks import registry
 from reflowbench.pairs.generate import inverted_pairs, synthetic_pairs
 from reflowbench.pairs.store import StoredHalf, write_pairs
+from reflowbench.runtime.params import MLPParams, PairsParams, RoundParams
 
 ROOT = Path(__file__).parent.parent
 

@@ -19,7 +19,7 @@ from reflowbench import git
 MUTANTS = Path("mutants")
 PAGE = Path("docs/mutants.md")
 LEAST = 0.8
-PARTS = ("core/flow", "couplings", "metrics")
+PARTS = ("flow", "couplings", "metrics")
 SURVIVED, NO_TESTS = 0, 33
 OUTCOMES = {SURVIVED: "survived", NO_TESTS: "no test", None: "not run"}
 """What codes of mutmut mean that are no kill."""
@@ -43,7 +43,7 @@ REASONS = {
 OTHERS = "Others: equivalent, or noticed by no test of these."
 HEAD = """# Mutants
 
-What tests would notice: `make mutants` changes one thing at a time in `core/flow`, `couplings` and `metrics` with
+What tests would notice: `make mutants` changes one thing at a time in `flow`, `couplings` and `metrics` with
 [mutmut](https://mutmut.readthedocs.io), and runs the tests of these and of the parameters on each. Hours on two cores,
 so it is no part of CI. Written by `tests/mutants.py`, at {commit}.
 

@@ -5,7 +5,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from reflowbench.couplings.shared import registry
+from reflowbench.methods import registry
 from tests.conftest import ROOT
 
 SRC = ROOT / "src"

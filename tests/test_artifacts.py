@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from reflowbench.core.artifacts import (
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime.artifacts import (
     atomic,
     content_hash,
     is_whole,
@@ -12,7 +13,6 @@ from reflowbench.core.artifacts import (
     write_json,
     write_tensors,
 )
-from reflowbench.core.errors import ReflowbenchError
 
 
 def test_tensors_round_trip_and_equal_content_means_equal_bytes(tmp_path):

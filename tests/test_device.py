@@ -8,17 +8,17 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
-from reflowbench.core import device as devices
-from reflowbench.core.device import attention, autocast, device
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.flow.adaptive import solve_adaptive
-from reflowbench.core.flow.field import Field, device_of
-from reflowbench.core.flow.sde import reverse_sde
-from reflowbench.core.flow.solvers import solve, trajectory
-from reflowbench.core.networks import registry
 from reflowbench.core.optimizer import Adam
 from reflowbench.couplings.shared.base import Networks
+from reflowbench.errors import ReflowbenchError
+from reflowbench.flow.adaptive import solve_adaptive
+from reflowbench.flow.field import Field, device_of
+from reflowbench.flow.sde import reverse_sde
+from reflowbench.flow.solvers import solve, trajectory
 from reflowbench.metrics.straightness import sample_with_geometry
+from reflowbench.networks import registry
+from reflowbench.runtime import device as devices
+from reflowbench.runtime.device import attention, autocast, device
 from reflowbench.training.gradient import Gradient
 from tests.conftest import NETWORK, SHAPE, round_params
 from tests.networks.made import UNET

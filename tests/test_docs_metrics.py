@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from reflowbench.controls.damage import report as damage
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")

@@ -8,14 +8,14 @@ import time
 
 import pytest
 
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.locks import holder, locked
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime.locks import holder, locked
 from tests.conftest import ROOT
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from reflowbench.core.locks import locked
+from reflowbench.runtime.locks import locked
 with locked(Path("locks"), "runs/base/s0"):
     print("held", flush=True)
     time.sleep(float(sys.argv[1]))
@@ -83,8 +83,8 @@ def test_processes_that_take_turns_are_never_two(tmp_path):
     code = """
 import sys, time
 from pathlib import Path
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.locks import locked
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime.locks import locked
 taken = 0
 while taken < 200:
     try:

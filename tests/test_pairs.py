@@ -4,12 +4,12 @@ import sys
 import pytest
 import torch
 
-from reflowbench.core.artifacts import read_json, write_json
-from reflowbench.core.data.blocks import BLOCK, in_blocks
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.flow.solvers import solve
+from reflowbench.data.blocks import BLOCK, in_blocks
+from reflowbench.errors import ReflowbenchError
+from reflowbench.flow.solvers import solve
 from reflowbench.pairs.generate import inverted_pairs, synthetic_pairs
 from reflowbench.pairs.store import Manifest, PairWriter, StoredHalf, synthetic_noise, write_pairs
+from reflowbench.runtime.artifacts import read_json, write_json
 from tests.conftest import PAIRS
 
 

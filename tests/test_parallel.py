@@ -5,8 +5,8 @@ import os
 import pytest
 import torch
 
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.parallel import in_parallel
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime.parallel import in_parallel
 
 
 def square(x):

@@ -5,11 +5,11 @@ import re
 import pandas as pd
 import pytest
 
-from reflowbench.core.config import load_params
 from reflowbench.report import markdown
 from reflowbench.results.access import Results
 from reflowbench.results.table import read_table
 from reflowbench.results.verdicts import verdict
+from reflowbench.runtime.config import load_params
 from tests.conftest import ROOT
 
 FD = "frechet_distance"

@@ -10,12 +10,12 @@ import time
 import pytest
 import torch
 
-from reflowbench.core import resume, sidecar
-from reflowbench.core import workspace as scratch
-from reflowbench.core.distributed import World
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.resume import Resumable
-from reflowbench.core.workspace import STATE, fingerprint, open_workspace, publish
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime import resume, sidecar
+from reflowbench.runtime import workspace as scratch
+from reflowbench.runtime.distributed import World
+from reflowbench.runtime.resume import Resumable
+from reflowbench.runtime.workspace import STATE, fingerprint, open_workspace, publish
 from tests.conftest import PAIRS, round_params
 
 
@@ -197,7 +197,7 @@ def test_the_fingerprint_is_of_arguments_inputs_parameters_and_code(tmp_path, mo
     others.append(key(data=copy))
     code = tmp_path / "code.py"
     code.write_text("")
-    monkeypatch.setattr(sys.modules["reflowbench.core.resume"], "__file__", str(code))
+    monkeypatch.setattr(sys.modules["reflowbench.runtime.resume"], "__file__", str(code))
     others.append(key())
     code.write_text("#")
     others.append(key())
@@ -233,7 +233,7 @@ def test_scratch_of_an_experiment_is_in_the_repository(tmp_path, monkeypatch):
 
 HOLDER = """
 import argparse, sys
-from reflowbench.core.workspace import open_workspace
+from reflowbench.runtime.workspace import open_workspace
 with open_workspace(argparse.Namespace(seed=3)) as workspace:
     workspace.part("mine").touch()
     print(workspace.folder.name, flush=True)
@@ -259,8 +259,8 @@ def test_what_another_checkout_works_on_is_left_to_it(tmp_path, monkeypatch):
 
 ORPHAN = """
 import argparse, time, sys
-from reflowbench.core.resume import Resumable
-from reflowbench.core.workspace import open_workspace
+from reflowbench.runtime.resume import Resumable
+from reflowbench.runtime.workspace import open_workspace
 from tests.test_resume import Sum
 with open_workspace(argparse.Namespace(seed=3)) as workspace:
     work = Sum(3)

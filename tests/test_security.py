@@ -37,7 +37,7 @@ def test_no_call_runs_what_it_reads(path):
 def test_loaders_of_yaml_build_no_objects():
     import yaml
 
-    from reflowbench.core import config
+    from reflowbench.runtime import config
     from reflowbench.tracking import lock
     from reflowbench.upkeep import recover
 

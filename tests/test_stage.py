@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from reflowbench.core import sidecar, stage
-from reflowbench.core.artifacts import atomic, require_space, scratch_folder
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
 from reflowbench.pairs.store import Manifest, write_pairs
+from reflowbench.runtime import sidecar, stage
+from reflowbench.runtime.artifacts import atomic, require_space, scratch_folder
 from tests.conftest import ROOT
 
 
@@ -138,8 +138,8 @@ def test_no_two_processes_make_one_output(tmp_path):
     code = """
 import argparse, sys
 from pathlib import Path
-from reflowbench.core.artifacts import atomic
-from reflowbench.core.stage import run_stage
+from reflowbench.runtime.artifacts import atomic
+from reflowbench.runtime.stage import run_stage
 def main(args):
     with atomic(args.out) as draft:
         draft.write_text("half")
@@ -221,7 +221,7 @@ def test_a_stage_has_as_many_threads_in_all_libraries_as_it_is_told(tmp_path):
 
 def test_garbage_is_collected_again_when_a_stage_runs(tmp_path):
     script = (
-        "import sys, gc; sys.argv[0] = '-m'; import stages, argparse; from reflowbench.core.stage import run_stage\n"
+        "import sys, gc; sys.argv[0] = '-m'; import stages, argparse; from reflowbench.runtime.stage import run_stage\n"
         "print(gc.isenabled())\n"
         "run_stage(lambda args: print(gc.isenabled(), gc.get_freeze_count() > 1000), argparse.ArgumentParser(), [])"
     )

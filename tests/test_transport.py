@@ -6,11 +6,11 @@ import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from reflowbench.core.params import PotentialParams
 from reflowbench.core.randomness import noise
 from reflowbench.pairs.assignment import assign, assigned_noise
 from reflowbench.pairs.potential import Potential, fit_potential
 from reflowbench.pairs.whitening import standardize, whiten
+from reflowbench.runtime.params import PotentialParams
 
 FIT = PotentialParams(steps=400, batch=1024, lr=0.3)
 

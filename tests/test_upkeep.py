@@ -12,10 +12,10 @@ import yaml
 from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 
 from reflowbench import cli
-from reflowbench.core import sidecar
-from reflowbench.core import workspace as scratch
-from reflowbench.core.resume import Resumable
-from reflowbench.core.workspace import open_workspace
+from reflowbench.runtime import sidecar
+from reflowbench.runtime import workspace as scratch
+from reflowbench.runtime.resume import Resumable
+from reflowbench.runtime.workspace import open_workspace
 from reflowbench.training.guard import Step, keep_batch
 from tests.test_resume import Sum
 
@@ -60,7 +60,7 @@ def test_work_in_progress_is_not_cleaned(tmp_path, capsys, about):
     code = """
 import argparse, sys
 from pathlib import Path
-from reflowbench.core.workspace import open_workspace
+from reflowbench.runtime.workspace import open_workspace
 with open_workspace(argparse.Namespace(seed=1)) as workspace:
     workspace.part("x").touch()
     print("at work", flush=True)

@@ -14,8 +14,8 @@ from benchmarks.gpu.peers import as_torch_comes
 from benchmarks.peers.networks import PIXELS, papers, torchcfms
 from benchmarks.peers.turns import Settings
 from benchmarks.timing import seconds
-from reflowbench.core.device import device
-from reflowbench.core.networks.base import ImageNetwork
+from reflowbench.networks.base import ImageNetwork
+from reflowbench.runtime.device import device
 
 Way = tuple[nn.Module, torch.dtype, Settings, Settings]
 """The network, the type of its images, the context of its products, and the settings of torch."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from benchmarks.peers import pairs, training
 from benchmarks.peers.turns import Comparison
 from benchmarks.timing import take_torchs_settings
-from reflowbench.core.device import device
+from reflowbench.runtime.device import device
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.clones import ROOT, environment
 from benchmarks.peers.turns import Comparison, in_turn
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
 
 BEFORE = "b840ecf"
 """The last commit before performance was looked at."""

@@ -9,14 +9,14 @@ from functools import cache
 import torch
 from torch import nn
 
-from reflowbench.core.config import validate
-from reflowbench.core.data.images import ImageSet
-from reflowbench.core.networks import registry
-from reflowbench.core.params import OptimParams, Params, UNetParams
 from reflowbench.couplings.shared.base import Inputs
 from reflowbench.couplings.shared.independent import Independent
+from reflowbench.data.images import ImageSet
 from reflowbench.metrics.features.classifier import Classifier, ClassifierTraining
+from reflowbench.networks import registry
 from reflowbench.profiles import resolve
+from reflowbench.runtime.config import validate
+from reflowbench.runtime.params import OptimParams, Params, UNetParams
 from reflowbench.sources.load import load_images
 from reflowbench.training.loop import Trainer
 

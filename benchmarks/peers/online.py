@@ -10,11 +10,11 @@ from torch import nn
 
 from benchmarks.peers.networks import classifier, default, digits, params
 from benchmarks.peers.turns import Comparison
-from reflowbench.core.data.blocks import in_blocks
-from reflowbench.core.flow.solvers import solve
 from reflowbench.core.randomness import noise
 from reflowbench.couplings.ocar import Ocar, OcarParams
 from reflowbench.couplings.shared.base import Inputs, Networks
+from reflowbench.data.blocks import in_blocks
+from reflowbench.flow.solvers import solve
 from reflowbench.metrics.frechet import FrechetDistance
 from reflowbench.training.loop import Trainer
 

@@ -12,11 +12,11 @@ from torchdiffeq import odeint
 
 from benchmarks.peers.networks import Call, default, digits, papers, torchcfms
 from benchmarks.peers.turns import Comparison, Settings, in_turn, numbers_of_threads
-from reflowbench.core.flow.field import Field
-from reflowbench.core.flow.solvers import solve
-from reflowbench.core.params import PairsParams
 from reflowbench.core.schemes import Precision
+from reflowbench.flow.field import Field
+from reflowbench.flow.solvers import solve
 from reflowbench.pairs.generate import inverted_pairs, synthetic_pairs
+from reflowbench.runtime.params import PairsParams
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "bf16")
 BATCH = 1024

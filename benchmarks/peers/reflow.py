@@ -18,13 +18,13 @@ from torch import nn
 
 from benchmarks.peers.networks import default, digits, params
 from benchmarks.peers.turns import Comparison, in_turn
-from reflowbench.core.artifacts import SCRATCH
-from reflowbench.core.params import PairsParams
 from reflowbench.couplings.ocar import Ocar, OcarParams
 from reflowbench.couplings.reflow import Reflow, ReflowParams
 from reflowbench.couplings.shared.base import Coupling, Inputs
 from reflowbench.pairs.generate import synthetic_pairs
 from reflowbench.pairs.store import StoredHalf, write_pairs
+from reflowbench.runtime.artifacts import SCRATCH
+from reflowbench.runtime.params import PairsParams
 from reflowbench.training.loop import Trainer
 
 GRID, UPDATES = 16, 100

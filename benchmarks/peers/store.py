@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from benchmarks.peers.turns import Comparison, in_turn
-from reflowbench.core.artifacts import SCRATCH, to_disk
 from reflowbench.core.randomness import generator
 from reflowbench.pairs.store import Manifest, StoredHalf, synthetic_noise, write_pairs
+from reflowbench.runtime.artifacts import SCRATCH, to_disk
 
 PAIRS, DIM, BATCH, BATCHES = 10_240, 3072, 128, 100
 BLOCK = 1024

@@ -12,10 +12,10 @@ from torchcfm.conditional_flow_matching import ConditionalFlowMatcher
 
 from benchmarks.peers.networks import PIXELS, Call, digits, fresh, papers, params, torchcfms, trainer_of
 from benchmarks.peers.turns import Comparison, Settings, in_turn, numbers_of_threads
-from reflowbench.core.data.images import ImageSet
-from reflowbench.core.data.packed import PackedImages
-from reflowbench.core.params import OptimParams
 from reflowbench.core.schemes import Precision
+from reflowbench.data.images import ImageSet
+from reflowbench.data.packed import PackedImages
+from reflowbench.runtime.params import OptimParams
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "bf16")
 SEEDS, STEPS, CHUNK = (0, 1, 2), 600, 50

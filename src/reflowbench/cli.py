@@ -11,8 +11,8 @@ from pathlib import Path
 
 from reflowbench import __version__
 from reflowbench.cluster import command as launching
-from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.schemes import NFE_PER_STEP
+from reflowbench.errors import ReflowbenchError
 from reflowbench.upkeep import command as looking_after
 
 # Commands import what they need themselves: `track` runs after every `dvc repro` and must be quick.
@@ -29,13 +29,25 @@ def _profile(args: argparse.Namespace) -> None:
     print(f"wrote {args.out} for profile {args.name}")
 
 
+def _rounds(args: argparse.Namespace) -> None:
+    from reflowbench.methods import registry, rounds
+    from reflowbench.runtime.config import PARAMS_FILE, load_params
+
+    params = load_params()
+    registry.check(params, str(PARAMS_FILE))
+    rounds.write(params)
+    print(f"wrote {rounds.FOLDER}/1 to {rounds.FOLDER}/{params.grid.rounds[-1]} for {', '.join(params.methods)}")
+
+
 def _check(args: argparse.Namespace) -> None:
-    from reflowbench.core.config import load_params
-    from reflowbench.couplings.shared import registry
+    from reflowbench.methods import registry, rounds
+    from reflowbench.runtime.config import PARAMS_FILE, load_params
 
     params = load_params(args.params)
     registry.check(params, str(args.params))
-    cells = len(params.grid.methods) * len(params.grid.seeds) * len(params.grid.ks) + len(params.grid.seeds)
+    if args.params == PARAMS_FILE:
+        rounds.check(params)
+    cells = len(params.grid.methods) * len(params.grid.seeds) * len(params.grid.rounds) + len(params.grid.seeds)
     print(f"{args.params} is valid: profile {params.profile}, {cells} models to evaluate")
     inception = params.evaluate.inception.weights if "inception" in params.evaluate.features else None
     named = (
@@ -64,16 +76,16 @@ def _track(args: argparse.Namespace) -> None:
 
 
 def _sample(args: argparse.Namespace) -> None:
-    from reflowbench.core.config import PARAMS_FILE, load_params
-    from reflowbench.core.stage import set_threads
     from reflowbench.gallery.draw import write_animation, write_grid
-    from reflowbench.gallery.models import DATA, LATENTS, open_model
+    from reflowbench.gallery.models import DATA, open_model
+    from reflowbench.runtime.config import PARAMS_FILE, load_params
+    from reflowbench.runtime.stage import set_threads
 
     set_threads()
     if args.out.suffix != args.format:
         raise ReflowbenchError(f"--out {args.out}: this writes {args.format} files; end the name in {args.format}")
     latents = load_params().latents if PARAMS_FILE.exists() else None
-    data = args.data or (LATENTS if latents and latents.kind != "none" else DATA)
+    data = args.data or DATA
     model = open_model(args.model, data, latents)
     seed = model.seed if args.seed is None else args.seed
     if args.format == ".png":
@@ -85,13 +97,13 @@ def _sample(args: argparse.Namespace) -> None:
 
 def _cost(args: argparse.Namespace) -> None:
     from reflowbench import profiles
-    from reflowbench.core.config import load_params, validate
-    from reflowbench.core.stage import set_threads
     from reflowbench.cost.measure import Throughput, measure
     from reflowbench.cost.plan import Planner
     from reflowbench.cost.sizes import sets_of, space_of
     from reflowbench.cost.view import show
-    from reflowbench.couplings.shared import registry
+    from reflowbench.methods import registry
+    from reflowbench.runtime.config import load_params, validate
+    from reflowbench.runtime.stage import set_threads
 
     set_threads()
     params = validate(profiles.resolve(args.profile), args.profile) if args.profile else load_params()
@@ -164,7 +176,7 @@ def _compare(args: argparse.Namespace) -> None:
 def _status(args: argparse.Namespace) -> None:
     import json
 
-    from reflowbench.core.sidecar import profile
+    from reflowbench.runtime.sidecar import profile
     from reflowbench.status.durations import read_durations
     from reflowbench.status.overview import as_json
     from reflowbench.status.stages import read_stages
@@ -187,6 +199,8 @@ def parser() -> argparse.ArgumentParser:
     profile.add_argument("name", help="a file of profiles/, without .yaml")
     profile.add_argument("--out", type=_output, default=Path("params.yaml"), help="default: %(default)s")
     profile.set_defaults(run=_profile)
+    rounds = commands.add_parser("rounds", help="write the stages of every round, rounds/ROUND/dvc.yaml")
+    rounds.set_defaults(run=_rounds)
     check = commands.add_parser("check", help="check params.yaml")
     check.add_argument("--params", type=_path, default=Path("params.yaml"), help="default: %(default)s")
     check.set_defaults(run=_check)
@@ -205,15 +219,13 @@ def parser() -> argparse.ArgumentParser:
         ("animate", ".gif", "draw samples of a model on their way from noise"),
     ):
         draw = commands.add_parser(name, help=what)
-        draw.add_argument("model", type=_path, metavar="MODEL", help="a folder such as runs/chains/rca/s0/k4/model")
+        draw.add_argument("model", type=_path, metavar="MODEL", help="a folder such as runs/chains/rca/s0/round4/model")
         draw.add_argument("--out", type=_output, required=True, help=f"the file; its name ends in {kind}")
         draw.add_argument("--n", type=_whole, default=64, help="samples (default: %(default)s)")
         draw.add_argument("--nfe", type=_whole, default=50, help="network evaluations of each (default: %(default)s)")
         draw.add_argument("--solver", choices=tuple(NFE_PER_STEP), default="euler", help="default: %(default)s")
         draw.add_argument("--seed", type=int, help="of the noise (default: that of the model's chain)")
-        draw.add_argument(
-            "--data", type=_path, help="what it was trained on (default: runs/data/train.safetensors, or its latents)"
-        )
+        draw.add_argument("--data", type=_path, help="what it was trained on (default: runs/space/train.safetensors)")
         if name == "animate":
             draw.add_argument("--milliseconds", type=_whole, default=60, help="of a frame (default: %(default)s)")
         draw.set_defaults(run=_sample, format=kind)

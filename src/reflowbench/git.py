@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
 
 
 def ask(*arguments: str, folder: Path | None = None) -> bytes | None:

@@ -5,21 +5,20 @@ DVC cannot overlay parameter files, so params.yaml is always the whole, resolved
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
 
-from reflowbench.core.artifacts import write_text
-from reflowbench.core.config import PARAMS_FILE, read_yaml, shortened, validate
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.params import Params, space_of
-from reflowbench.couplings.shared import entries, registry
+from reflowbench.errors import ReflowbenchError
+from reflowbench.methods import entries, registry, rounds
+from reflowbench.runtime.artifacts import write_text
+from reflowbench.runtime.config import PARAMS_FILE, read_yaml, shortened, validate
+from reflowbench.runtime.params import Params
 
 FOLDER = Path("profiles")
 DEFAULTS = "defaults"
-_MOST_ROUNDS = 1000
-"""Each takes some lines of params.yaml and dvc.lock."""
 
 
 def names(folder: Path = FOLDER) -> list[str]:
@@ -30,11 +29,9 @@ def names(folder: Path = FOLDER) -> list[str]:
 def resolve(name: str, folder: Path = FOLDER) -> dict[str, Any]:
     """Merge a profile over the defaults and fill in what follows from the grid.
 
-    A profile gives the number of rounds as `grid.n_rounds`; the chain of rounds that dvc.yaml
-    iterates over, and the methods of each stage group, follow from it. An entry of `methods` that is
-    named otherwise than a method is a variant: it names its method, and takes from that method's block
-    what it does not say. A profile may extend another one (`extends: digits`). The ablations name `chains`
-    instead, which run without stages of their own.
+    An entry of `methods` that is named otherwise than a method is a variant: it names its method, and takes from that
+    method's block what it does not say. Entries that the grid does not name are left out. A profile may extend another
+    one (`extends: digits`). The ablations name `chains` instead, which run without stages of their own.
 
     Args:
         name: The profile.
@@ -49,18 +46,10 @@ def resolve(name: str, folder: Path = FOLDER) -> dict[str, Any]:
     source = folder / f"{name}.yaml"
     merged = _merged(name, folder)
     grid = merged["grid"]
-    n_rounds = grid.pop("n_rounds", None)
-    if type(n_rounds) is not int or not 1 <= n_rounds <= _MOST_ROUNDS:
-        value = shortened(repr(n_rounds))
-        raise ReflowbenchError(f"{source}: grid.n_rounds = {value}: want a positive integer up to {_MOST_ROUNDS}")
-    grid["rounds"] = [{"k": k, "prev": k - 1} for k in range(1, n_rounds + 1)]
-    grid.setdefault("ks", list(range(1, n_rounds + 1)))
-    latents = merged.get("latents", {})
-    grid["space"], grid["encoded"] = space_of(latents.get("kind") if isinstance(latents, dict) else None)
     if "chains" in merged:
         if not isinstance(merged["chains"], dict) or not all(isinstance(c, dict) for c in merged["chains"].values()):
             raise ReflowbenchError(f"{source}: chains: want a mapping like {{rca_half: {{method: rca, params: {{}}}}}}")
-        grid["methods"], grid["stages"] = list(merged["chains"]), {}
+        grid["methods"] = list(merged["chains"])
         merged["chains"] = {
             name: {"method": None, "base": "independent", "params": {}, "round": {}, "pairs": {}} | chain
             for name, chain in merged["chains"].items()
@@ -68,10 +57,8 @@ def resolve(name: str, folder: Path = FOLDER) -> dict[str, Any]:
     methods = merged["methods"]
     if isinstance(methods, dict):
         merged["methods"] = {name: _filled(name, block, methods, str(source)) for name, block in methods.items()}
-        if "chains" not in merged and isinstance(grid["methods"], list):
-            blocks = {name: block for name, block in merged["methods"].items() if isinstance(block, dict)}
-            right = [name for name, block in blocks.items() if not entries.fault(name, block)]
-            grid["stages"] = registry.stages_of({n: blocks[n]["method"] for n in grid["methods"] if n in right})
+        if "chains" not in merged and isinstance(grid["methods"], list):  # the others have no stages
+            merged["methods"] = {name: merged["methods"][name] for name in grid["methods"] if name in merged["methods"]}
     values = {"profile": name, **merged}
     registry.check(validate(values, str(source)), str(source))
     return values
@@ -118,16 +105,10 @@ def _filled(name: str, block: Any, blocks: dict[str, Any], source: str) -> Any:
     return {"method": method} | _merge(common if isinstance(common, dict) else {}, block, source, f"methods.{name}.")
 
 
-class _Dumper(yaml.SafeDumper):
-    """Writes what stands in several places of a tree out in each: readers of parameters take no aliases."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        """Whether a value gets no alias."""
-        return True
-
-
 def render(values: dict[str, Any]) -> str:
-    """Write a parameter tree as YAML: the order of `Params`, each group under what it is for.
+    """Write a parameter tree as YAML: the order of `Params`, each group with what it is for.
+
+    As DVC itself writes YAML, so that `dvc exp run -S` changes the lines of what is set and no others.
 
     Args:
         values: The checked tree.
@@ -137,24 +118,29 @@ def render(values: dict[str, Any]) -> str:
     """
     profile = values["profile"]
     if values.get("chains"):
-        parts = [f"# The resolved parameters of the results in reports/{profile}/. Edit profiles/{profile}.yaml, then"]
-        parts.append(f"# `reflowbench profile {profile} --out {profile}/params.yaml`, commit, and `make {profile}`.")
+        head = f"# Edit profiles/{profile}.yaml, then `reflowbench profile {profile} --out {profile}/params.yaml`.\n"
     else:
-        parts = [f"# The resolved parameters of the results in reports/. Made by `reflowbench profile {profile}`."]
-        parts.append("# Edit, `reflowbench check`, then `dvc repro` (`make repro` does both): what depends on it runs.")
+        head = (
+            f"# All parameters of the pipeline. Made by `reflowbench profile {profile}`; to be edited, or set by "
+            "`dvc exp run -S`.\n"
+        )
+    yaml = YAML()
+    yaml.default_flow_style = False
+    yaml.representer.ignore_aliases = lambda data: True  # readers of parameters take none
+    yaml.representer.add_representer(type(None), lambda to, _: to.represent_scalar("tag:yaml.org,2002:null", ""))
+    parts = [head]
     for name, group in Params.model_fields.items():
-        if name not in values:
-            continue
-        if name != "profile":
-            parts.append("\n# " + (group.description or str(group.annotation.__doc__).splitlines()[0]))
-        flow = None if isinstance(values[name], dict) else False
-        text = yaml.dump({name: values[name]}, Dumper=_Dumper, sort_keys=False, default_flow_style=flow, width=100)
-        parts.append(text.rstrip())
-    return "\n".join(parts) + "\n"
+        if name in values:
+            text = io.StringIO()
+            yaml.dump({name: values[name]}, text)
+            first, newline, rest = text.getvalue().partition("\n")
+            what = group.description or str(group.annotation.__doc__).splitlines()[0]
+            parts.append(f"{first}{f'  # {what}' if rest else ''}{newline}{rest}")
+    return "".join(parts)
 
 
 def write_profile(name: str, folder: Path = FOLDER, target: Path = PARAMS_FILE) -> None:
-    """Write params.yaml for a profile, whole or not at all.
+    """Write params.yaml for a profile, whole or not at all; beside the root's dvc.yaml also the stages of its rounds.
 
     Args:
         name: The profile.
@@ -173,3 +159,5 @@ def write_profile(name: str, folder: Path = FOLDER, target: Path = PARAMS_FILE) 
             f"profile {name} is of the ablations, not for {target}: name its file by --out ablations/params.yaml"
         )
     write_text(target, render(values))
+    if target == PARAMS_FILE and (rounds.FOLDER / rounds.TEMPLATE).exists():
+        rounds.write(validate(values))

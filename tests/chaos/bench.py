@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import yaml
 
-from reflowbench.core.artifacts import SCRATCH, content_hash
+from reflowbench.runtime.artifacts import SCRATCH, content_hash
 from tests.pipeline.project import Project
 
 LONG = {

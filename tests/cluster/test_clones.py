@@ -8,7 +8,7 @@ import pytest
 from dvc.repo import Repo
 
 from reflowbench.cluster.clones import Clones
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
 
 
 def git(folder, *arguments):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from reflowbench.cluster.gpus import VISIBLE, Gpus, visible
-from reflowbench.core import device
+from reflowbench.runtime import device
 
 
 def test_each_task_has_its_own_while_there_are_any():

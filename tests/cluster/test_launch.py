@@ -7,7 +7,7 @@ import time
 import pytest
 
 from reflowbench.cluster.launch import _last_error
-from reflowbench.core.locks import FOLDER, locked
+from reflowbench.runtime.locks import FOLDER, locked
 from tests.cluster.projects import GATHERED, SLOW, Checkout, wait_for
 from tests.pipeline.project import TINY_STAGES, Project
 

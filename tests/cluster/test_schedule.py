@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from reflowbench.cluster.launch import _UNKNOWN, _expected
 from reflowbench.cluster.plan import Plan, Task
 from reflowbench.cluster.schedule import ENDED, Schedule
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
 from reflowbench.status.stages import Stage
 
 

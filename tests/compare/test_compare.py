@@ -14,7 +14,7 @@ from reflowbench.compare.page import BETTER, WORSE, Table, compare
 from reflowbench.compare.parameters import ABSENT, changed_parameters
 from reflowbench.compare.render import html, markdown
 from reflowbench.compare.revisions import snapshot
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
 from reflowbench.results.statistics import interval
 from reflowbench.results.verdicts import GROWS, INCONCLUSIVE, SHRINKS, STABLE
 from tests.compare.made import fd

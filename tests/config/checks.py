@@ -1,7 +1,7 @@
 """Checking and changing a tree of parameters."""
 
-from reflowbench.core import config
-from reflowbench.couplings.shared import registry
+from reflowbench.methods import registry
+from reflowbench.runtime import config
 
 
 def check(values):

@@ -3,11 +3,11 @@
 import pytest
 
 from reflowbench import profiles
-from reflowbench.core import config
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.params import EvaluateParams, PairsParams, RoundParams
 from reflowbench.couplings.rca import RcaParams
-from reflowbench.couplings.shared import registry
+from reflowbench.methods import registry
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime import config
+from reflowbench.runtime.params import EvaluateParams, PairsParams, RoundParams
 from tests.config.checks import check, put
 
 

@@ -6,9 +6,9 @@ import pytest
 import yaml
 
 from reflowbench import profiles
-from reflowbench.core.errors import ReflowbenchError
 from reflowbench.couplings.rca import RcaParams
-from reflowbench.couplings.shared import registry
+from reflowbench.methods import registry
+from reflowbench.errors import ReflowbenchError
 from tests.config.checks import check
 from tests.conftest import ROOT
 

@@ -3,9 +3,11 @@
 import pytest
 
 from reflowbench import profiles
-from reflowbench.core import config
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.params import (
+from reflowbench.couplings.rca import RcaParams
+from reflowbench.methods import registry
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime import config
+from reflowbench.runtime.params import (
     BaseParams,
     DataParams,
     EvaluateParams,
@@ -18,8 +20,6 @@ from reflowbench.core.params import (
     RoundParams,
     UNetParams,
 )
-from reflowbench.couplings.rca import RcaParams
-from reflowbench.couplings.shared import registry
 from tests.config.checks import check, put
 
 UNET = {"name": "unet", "channels": 8, "multipliers": [1, 2], "blocks": 1, "attention": [4], "head_channels": 4,

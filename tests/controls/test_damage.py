@@ -11,10 +11,10 @@ from reflowbench.controls.damage import damages, expected, report
 from reflowbench.controls.damage.control import MARGIN, Change, DamageControl
 from reflowbench.controls.damage.damages import DAMAGES, DamageParams
 from reflowbench.controls.damage.expected import EXPECTED, ROWS
-from reflowbench.core.config import load_params, parse, read_yaml
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
 from reflowbench.metrics.features.classifier import ClassifierTraining
 from reflowbench.results.statistics import Interval
+from reflowbench.runtime.config import load_params, parse, read_yaml
 from reflowbench.sources.load import load_images
 from tests.conftest import ROOT
 

@@ -9,9 +9,9 @@ from reflowbench.controls.gans.mixtures import mixture
 from reflowbench.controls.gans.modes import mode_scores
 from reflowbench.controls.gans.params import FlowParams, GansParams
 from reflowbench.controls.gans.report import Row, table, to_csv
-from reflowbench.core.config import parse, read_yaml
-from reflowbench.core.flow.solvers import solve
+from reflowbench.flow.solvers import solve
 from reflowbench.pairs.store import StoredHalf, synthetic_noise
+from reflowbench.runtime.config import parse, read_yaml
 from stages import control_gans
 from tests.conftest import ROOT
 

@@ -11,7 +11,7 @@ from reflowbench.controls.gans.layers import Discriminator, MinibatchDiscriminat
 from reflowbench.controls.gans.mixtures import mixture
 from reflowbench.controls.gans.modes import mode_scores
 from reflowbench.controls.gans.params import GanParams, Variant
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
 
 VARIANTS = get_args(Variant)
 

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from reflowbench.core.data.images import ImageSet
-from reflowbench.core.networks import registry
-from reflowbench.core.networks.model import save_model
+from reflowbench.data.images import ImageSet
+from reflowbench.networks import registry
+from reflowbench.networks.model import save_model
 from tests.conftest import NETWORK
 from tests.cost.made import Round
 

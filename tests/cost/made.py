@@ -8,9 +8,9 @@ import itertools
 import yaml
 
 from reflowbench import profiles
-from reflowbench.core.config import validate
-from reflowbench.core.networks.model import load_facts
-from reflowbench.couplings.shared import registry
+from reflowbench.methods import registry
+from reflowbench.networks.model import load_facts
+from reflowbench.runtime.config import validate
 from stages import generate_pairs, rca_regenerate, train_round
 from tests.conftest import NETWORK, ROOT
 

@@ -7,20 +7,20 @@ import pytest
 import torch
 
 from reflowbench import cli, profiles
-from reflowbench.core.config import validate
-from reflowbench.core.data.blocks import BLOCK
-from reflowbench.core.networks import registry as networks
-from reflowbench.core.params import MLPParams
 from reflowbench.cost.measure import Throughput, measure
 from reflowbench.cost.network import VelocityCost, classifier_training
 from reflowbench.cost.pairs import variants
 from reflowbench.cost.plan import ADAPTIVE_NFE, Planner, facts
 from reflowbench.cost.view import short, show
 from reflowbench.cost.work import Work
-from reflowbench.couplings.shared import registry
+from reflowbench.methods import registry
+from reflowbench.data.blocks import BLOCK
 from reflowbench.metrics.evaluate import Evaluation
 from reflowbench.metrics.features.classifier import Classifier
 from reflowbench.metrics.reference import Reference
+from reflowbench.networks import registry as networks
+from reflowbench.runtime.config import validate
+from reflowbench.runtime.params import MLPParams
 from reflowbench.sources.load import load_images
 from tests.conftest import ROOT, round_params
 from tests.cost.made import N_IMAGES, params_of

@@ -3,10 +3,10 @@
 import pytest
 
 from reflowbench import cli, profiles
-from reflowbench.core.config import validate
-from reflowbench.core.errors import ReflowbenchError
 from reflowbench.cost.plan import Planner
 from reflowbench.cost.sizes import sets_of, space_of
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime.config import validate
 from reflowbench.sources.load import load_images
 from tests.conftest import ROOT
 

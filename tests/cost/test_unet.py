@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from reflowbench import cli, profiles
-from reflowbench.core import config
-from reflowbench.core.config import validate
-from reflowbench.core.networks import registry
-from reflowbench.core.networks.unet import UNet
 from reflowbench.cost.network import VelocityCost, _Held
 from reflowbench.cost.plan import Planner
+from reflowbench.networks import registry
+from reflowbench.networks.unet import UNet
+from reflowbench.runtime import config
+from reflowbench.runtime.config import validate
 from reflowbench.sources.load import load_images
 from tests.conftest import ROOT, round_params
 from tests.networks.made import IMAGE, PAPER, UNET
@@ -65,7 +65,7 @@ def test_micro_batches_take_the_memory_of_one():
 @pytest.mark.long
 def test_sampling_many_rows_takes_the_memory_of_a_few(monkeypatch):
     """Beyond what goes in and comes out."""
-    monkeypatch.setattr("reflowbench.core.networks.base.MOST_ROWS", 4)
+    monkeypatch.setattr("reflowbench.networks.base.MOST_ROWS", 4)
     cost = VelocityCost(UNET, IMAGE)
     assert UNet(IMAGE, UNET).rows == 4
     few, many = cost.sampling(4), cost.sampling(400)

@@ -2,9 +2,9 @@
 
 import torch
 
-from reflowbench.core.config import parse, read_yaml
-from reflowbench.couplings.shared import registry
+from reflowbench.methods import registry
 from reflowbench.couplings.shared.independent import Independent
+from reflowbench.runtime.config import parse, read_yaml
 from tests.conftest import ROOT
 
 DEFAULTS = read_yaml(ROOT / "profiles" / "defaults.yaml")["methods"]

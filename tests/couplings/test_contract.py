@@ -5,11 +5,11 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from reflowbench.core.config import parse
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.couplings.shared import registry
+from reflowbench.methods import registry
 from reflowbench.couplings.shared.base import Networks
+from reflowbench.errors import ReflowbenchError
 from reflowbench.pairs.store import synthetic_noise
+from reflowbench.runtime.config import parse
 from tests.conftest import PAIRS
 from tests.couplings.methods import DEFAULTS, VARIANTS, Constant, make, params, real_rows
 

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from reflowbench import profiles
-from reflowbench.core.artifacts import read_json
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.couplings.shared import entries, registry
+from reflowbench.methods import entries, registry
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime.artifacts import read_json
 from stages import coupling
 from tests.conftest import ROOT
 

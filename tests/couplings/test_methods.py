@@ -6,15 +6,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.flow.solvers import solve
-from reflowbench.core.params import Group
 from reflowbench.core.randomness import noise
 from reflowbench.couplings.conic import slerp
 from reflowbench.couplings.shared.base import Networks
-from reflowbench.couplings.shared.registry import Method
+from reflowbench.couplings.shared.method import Method
+from reflowbench.errors import ReflowbenchError
+from reflowbench.flow.solvers import solve
 from reflowbench.pairs.generate import synthetic_pairs
 from reflowbench.pairs.store import StoredHalf, synthetic_noise, write_pairs
+from reflowbench.runtime.params import Group
 from tests.conftest import PAIRS
 from tests.couplings.methods import Constant, image_index, make, real_rows
 

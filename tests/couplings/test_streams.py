@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from reflowbench.core import randomness
-from reflowbench.core.flow.sde import reverse_sde
-from reflowbench.core.flow.times import draw_times
 from reflowbench.core.randomness import noise
 from reflowbench.couplings.shared.base import Networks
 from reflowbench.couplings.shared.independent import Independent, mirrored
+from reflowbench.flow.sde import reverse_sde
+from reflowbench.flow.times import draw_times
 from tests.couplings.methods import VARIANTS, Constant, image_index, make, real_rows
 
 STEPS = 6

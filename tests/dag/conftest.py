@@ -1,7 +1,7 @@
 import pytest
 
 from reflowbench import profiles
-from reflowbench.couplings.shared import registry
+from reflowbench.methods import registry
 from tests.conftest import ROOT
 from tests.dag.resolved import VARIANTS, resolved
 

@@ -8,8 +8,8 @@ import yaml
 from dvc.repo import Repo
 
 from reflowbench import profiles
-from reflowbench.core import config
-from reflowbench.couplings.shared import entries
+from reflowbench.methods import entries
+from reflowbench.runtime import config
 from tests.conftest import ROOT
 from tests.source import COUPLINGS
 

@@ -4,7 +4,7 @@ import ast
 import importlib
 from pathlib import Path
 
-from reflowbench.couplings.shared import registry
+from reflowbench.methods import registry
 from tests.conftest import ROOT
 from tests.dag.resolved import VARIANTS, code_deps, coupling, recorded, script_file, script_of
 from tests.source import COUPLINGS, SRC, calls, reached

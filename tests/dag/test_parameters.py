@@ -3,9 +3,9 @@
 import ast
 import importlib
 
-from reflowbench.core.config import group_path
-from reflowbench.core.params import GridParams
-from reflowbench.couplings.shared import registry
+from reflowbench.methods import registry
+from reflowbench.runtime.config import group_path
+from reflowbench.runtime.params import GridParams
 from tests.conftest import ROOT
 from tests.dag.resolved import coupling, option, raw, script_file, script_of
 from tests.source import COUPLINGS, SRC, calls, grid_keys_read, loaded, own_groups, tree_of, uses_of_params
@@ -103,7 +103,7 @@ def test_scripts_read_only_the_groups_they_name():
             assert "coupling, _ = entries.split(params.methods, args.method, str(args.params))\n" in text
         else:
             assert "load_params" not in called, path.name
-    readers = {"core/config.py", "cli.py", "cluster/command.py", "couplings/shared/registry.py"}
+    readers = {"runtime/config.py", "cli.py", "cluster/command.py", "couplings/shared/registry.py"}
     for path in SRC.rglob("*.py"):
         if str(path.relative_to(SRC / "reflowbench")) not in readers:
             assert "load_group" not in path.read_text() and "load_params" not in path.read_text(), path

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from reflowbench import profiles
-from reflowbench.core.params import Group
-from reflowbench.couplings.shared import registry
+from reflowbench.methods import registry
 from reflowbench.couplings.shared.base import Coupling
+from reflowbench.runtime.params import Group
 from tests.conftest import ROOT
 from tests.dag.resolved import CONTROLS, SINGLE, THEORY, VARIANTS, code_deps, option, read_yaml, resolved, script_of
 from tests.pipeline.project import TINY_STAGES

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
 from reflowbench.sources.archive import digest, read_files
 from reflowbench.sources.pictures import read_images
 

@@ -9,9 +9,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from reflowbench.core.data.packed import PackedImages
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.params import DataParams
+from reflowbench.data.packed import PackedImages
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime.params import DataParams
 from reflowbench.sources import cifar
 from reflowbench.sources.archive import by_last_name, digest, read_files
 from reflowbench.sources.cifar import read_cifar10

@@ -7,8 +7,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.params import DataParams
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime.params import DataParams
 from reflowbench.sources import idx
 from reflowbench.sources.archive import digest
 from reflowbench.sources.idx import read_idx, values

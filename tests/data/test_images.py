@@ -4,10 +4,10 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from reflowbench.core.data.images import ImageSet, rgb_bytes
-from reflowbench.core.data.png import tile, write_png
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.params import DataParams
+from reflowbench.data.images import ImageSet, rgb_bytes
+from reflowbench.data.png import tile, write_png
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime.params import DataParams
 from reflowbench.sources.load import load_images
 from tests.pictures import read_png
 

@@ -5,13 +5,13 @@ import json
 import pytest
 import torch
 
-from reflowbench.core.artifacts import read_tensors, write_tensors
-from reflowbench.core.data.images import ImageSet
-from reflowbench.core.data.latents import CONFIG, WEIGHTS, Codec, LatentSet, encoded, folder_digest, open_data
-from reflowbench.core.data.packed import PackedImages
-from reflowbench.core.data.space import Space
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.params import LatentsParams
+from reflowbench.data.images import ImageSet
+from reflowbench.data.latents import CONFIG, WEIGHTS, Codec, LatentSet, encoded, folder_digest, open_data
+from reflowbench.data.packed import PackedImages
+from reflowbench.data.space import Space
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime.artifacts import read_tensors, write_tensors
+from reflowbench.runtime.params import LatentsParams
 from tests.data.autoencoder import save_autoencoder
 
 SHAPE = (3, 8, 8)

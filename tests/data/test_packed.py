@@ -3,15 +3,15 @@
 import pytest
 import torch
 
-from reflowbench.core.artifacts import read_tensors, write_tensors
-from reflowbench.core.data.blocks import in_blocks
-from reflowbench.core.data.images import ImageSet
-from reflowbench.core.data.packed import PackedImages, select
-from reflowbench.core.data.streamed import MOST_VALUES, fit_pixels, pixels
-from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.gaussians import fit
 from reflowbench.couplings.shared.base import Inputs
 from reflowbench.couplings.shared.independent import Independent, mirrored
+from reflowbench.data.blocks import in_blocks
+from reflowbench.data.images import ImageSet
+from reflowbench.data.packed import PackedImages, select
+from reflowbench.data.streamed import MOST_VALUES, fit_pixels, pixels
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime.artifacts import read_tensors, write_tensors
 
 SHAPE = (3, 4, 6)
 

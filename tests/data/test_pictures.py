@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.params import DataParams
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime.params import DataParams
 from reflowbench.sources import pictures
 from reflowbench.sources.archive import digest, read_files
 from reflowbench.sources.load import load_images

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from reflowbench.core.data.images import ImageSet
-from reflowbench.core.data.latents import LatentSet, encoded, open_data, open_space
-from reflowbench.core.data.packed import PackedImages
-from reflowbench.core.data.principal import PrincipalComponents
-from reflowbench.core.data.space import Space
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.params import LatentsParams
 from reflowbench.core.randomness import generator
+from reflowbench.data.images import ImageSet
+from reflowbench.data.latents import LatentSet, encoded, open_data, open_space
+from reflowbench.data.packed import PackedImages
+from reflowbench.data.principal import PrincipalComponents
+from reflowbench.data.space import Space
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime.params import LatentsParams
 
 SHAPE = (1, 2, 3)
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.params import DataParams
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime.params import DataParams
 from reflowbench.sources.archive import digest
 from reflowbench.sources.download import is_incomplete
 from reflowbench.sources.load import load_images

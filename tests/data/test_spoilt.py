@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
 from reflowbench.sources import pictures
 from tests.data.packing import ARCHIVES, GREY, encoded, packed, pinned, pixels, refused
 

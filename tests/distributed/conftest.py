@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from reflowbench.core.artifacts import read_tensors
+from reflowbench.runtime.artifacts import read_tensors
 from tests.pipeline.project import Project
 
 DATA = ("--data", "runs/data/train.safetensors")

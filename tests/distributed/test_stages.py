@@ -7,7 +7,7 @@ import numpy as np
 import psutil
 import pytest
 
-from reflowbench.core.artifacts import content_hash, read_json
+from reflowbench.runtime.artifacts import content_hash, read_json
 from tests.distributed.conftest import DATA, EVALUATION, INVERTED, SYNTHETIC, weights
 
 pytestmark = pytest.mark.long

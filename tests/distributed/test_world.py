@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from reflowbench.core import distributed
-from reflowbench.core.distributed import World, processes, spread
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime import distributed
+from reflowbench.runtime.distributed import World, processes, spread
 
 
 class Fake(World):

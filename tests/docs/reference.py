@@ -3,14 +3,14 @@
 import json
 
 from reflowbench.cli import parser
-from reflowbench.core.params import Params
-from reflowbench.couplings.shared import registry
+from reflowbench.methods import registry
+from reflowbench.runtime.params import Params
 from tests.conftest import ROOT
 
 PAGE = ROOT / "docs/reference.md"
 HEAD = """# Parameters and commands
 
-Written by `python -m tests.docs.reference` from the classes of `src/reflowbench/core/params/`, those of the methods in
+Written by `python -m tests.docs.reference` from the classes of `src/reflowbench/runtime/params/`, those of the methods in
 `src/reflowbench/couplings/`, and the command line.
 
 ## Commands

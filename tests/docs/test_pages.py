@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from reflowbench.cli import parser
-from reflowbench.couplings.shared import registry
+from reflowbench.methods import registry
 from tests.conftest import ROOT
 from tests.docs import reference
 from tests.docs.pages import COMMANDS, KINDS, PAGES, blocks, inline, prose

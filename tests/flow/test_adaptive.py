@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.flow.adaptive import solve_adaptive
+from reflowbench.errors import ReflowbenchError
+from reflowbench.flow.adaptive import solve_adaptive
 from tests.oracles import StraightGaussianFlow, gaussian_flow
 
 X = torch.randn(50, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

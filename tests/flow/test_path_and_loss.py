@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from reflowbench.core.flow.loss import HUBER_SCALE, velocity_loss
-from reflowbench.core.flow.path import interpolate, target_velocity
+from reflowbench.flow.loss import HUBER_SCALE, velocity_loss
+from reflowbench.flow.path import interpolate, target_velocity
 from tests.oracles import gaussian_flow
 
 X0 = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))

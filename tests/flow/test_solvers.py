@@ -4,9 +4,9 @@ import math
 import pytest
 import torch
 
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.flow.solvers import solve, trajectory
 from reflowbench.core.schemes import NFE_PER_STEP
+from reflowbench.errors import ReflowbenchError
+from reflowbench.flow.solvers import solve, trajectory
 from tests.oracles import StraightGaussianFlow, gaussian_flow
 
 X = torch.randn(50, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

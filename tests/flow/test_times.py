@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from reflowbench.core.flow.times import STEEPNESS, draw_times
+from reflowbench.flow.times import STEEPNESS, draw_times
 
 N = 200_000
 DENSITY = {

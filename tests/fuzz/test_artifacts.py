@@ -7,13 +7,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reflowbench.core.artifacts import read_json, read_tensors, write_json, write_tensors
-from reflowbench.core.data.images import ImageSet
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.networks.model import load_model, save_model
-from reflowbench.core.networks.registry import build
-from reflowbench.core.seal import BLANK, sealed
+from reflowbench.data.images import ImageSet
+from reflowbench.errors import ReflowbenchError
+from reflowbench.networks.model import load_model, save_model
+from reflowbench.networks.registry import build
 from reflowbench.pairs.store import Manifest, StoredHalf, write_pairs
+from reflowbench.runtime.artifacts import read_json, read_tensors, write_json, write_tensors
+from reflowbench.runtime.seal import BLANK, sealed
 from tests.conftest import NETWORK
 
 

@@ -13,11 +13,11 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from reflowbench import cli, profiles
-from reflowbench.core import stage
-from reflowbench.core.data.images import ImageSet
-from reflowbench.core.networks import registry
-from reflowbench.core.networks.model import save_model
 from reflowbench.cost.measure import Throughput
+from reflowbench.data.images import ImageSet
+from reflowbench.networks import registry
+from reflowbench.networks.model import save_model
+from reflowbench.runtime import stage
 from tests.conftest import NETWORK, ROOT, SHAPE
 
 STAGES = sorted(path.stem for path in (ROOT / "stages").glob("*.py") if path.stem != "__init__")

@@ -11,9 +11,9 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from reflowbench import profiles
-from reflowbench.core import config
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.couplings.shared import registry
+from reflowbench.methods import registry
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime import config
 from tests.conftest import ROOT
 from tests.fuzz import trees
 

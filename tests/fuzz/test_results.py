@@ -10,12 +10,12 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from reflowbench.core.artifacts import read_json, write_json
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.evaluations import METRICS_FILE
-from reflowbench.core.seal import BLANK, KEY, sealed
+from reflowbench.errors import ReflowbenchError
 from reflowbench.results.access import Results
 from reflowbench.results.table import COLUMNS, cells, folder_of, gather, read_table, to_csv
+from reflowbench.runtime.artifacts import read_json, write_json
+from reflowbench.runtime.evaluations import METRICS_FILE
+from reflowbench.runtime.seal import BLANK, KEY, sealed
 from tests.fuzz import trees
 from tests.results.cells import grid, write_cells
 

@@ -8,14 +8,14 @@ import torch
 from PIL import Image
 
 from reflowbench import cli, profiles
-from reflowbench.core import config
-from reflowbench.core.data.png import tile
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.flow.solvers import solve
-from reflowbench.core.networks.model import load_model, save_model
 from reflowbench.core.randomness import noise
+from reflowbench.data.png import tile
+from reflowbench.errors import ReflowbenchError
+from reflowbench.flow.solvers import solve
 from reflowbench.gallery.draw import samples, states, write_animation, write_grid
 from reflowbench.gallery.models import Model, open_model
+from reflowbench.networks.model import load_model, save_model
+from reflowbench.runtime import config
 from tests.conftest import NETWORK, ROOT, on_pixels
 from tests.pictures import read_png
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from reflowbench.cluster.gpus import visible
-from reflowbench.core.artifacts import content_hash, read_json, read_tensors
-from reflowbench.core.data.latents import folder_digest
+from reflowbench.data.latents import folder_digest
+from reflowbench.runtime.artifacts import content_hash, read_json, read_tensors
 from tests.data.autoencoder import save_autoencoder
 from tests.distributed.conftest import weights
 from tests.gpu.conftest import BASE, DATA, HELDOUT

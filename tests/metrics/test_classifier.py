@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from reflowbench.core.data.images import ImageSet
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.params import FeaturesParams
+from reflowbench.data.images import ImageSet
+from reflowbench.errors import ReflowbenchError
 from reflowbench.metrics.features import classifier
+from reflowbench.runtime.params import FeaturesParams
 
 FEATURES = FeaturesParams(dim=8, steps=30, batch=16, lr=1e-3, seed=0)
 

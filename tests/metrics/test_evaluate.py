@@ -3,10 +3,9 @@ import math
 import pytest
 import torch
 
-from reflowbench.core.artifacts import read_tensors, write_tensors
-from reflowbench.core.flow.adaptive import solve_adaptive
-from reflowbench.core.flow.solvers import solve
 from reflowbench.core.randomness import noise
+from reflowbench.flow.adaptive import solve_adaptive
+from reflowbench.flow.solvers import solve
 from reflowbench.metrics import neighbours
 from reflowbench.metrics.evaluate import Evaluation
 from reflowbench.metrics.features.pixels import Pixels
@@ -14,6 +13,7 @@ from reflowbench.metrics.floor import floor
 from reflowbench.metrics.inversion import NOISE_LAW, invert_and_return, noise_law, reconstruction_error
 from reflowbench.metrics.reference import Reference
 from reflowbench.metrics.straightness import sample_with_geometry
+from reflowbench.runtime.artifacts import read_tensors, write_tensors
 from tests.metrics.test_reference import evaluate_params
 
 SHAPE = (1, 4, 4)

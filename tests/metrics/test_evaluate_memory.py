@@ -6,8 +6,8 @@ import sys
 import pytest
 import torch
 
-from reflowbench.core.data.images import ImageSet
-from reflowbench.core.data.packed import PackedImages
+from reflowbench.data.images import ImageSet
+from reflowbench.data.packed import PackedImages
 from reflowbench.metrics import memorization, neighbours
 from reflowbench.metrics.memorization import closer_to_training, nearest_distance
 from tests.metrics.test_evaluate import OF_IMAGES, evaluate
@@ -15,9 +15,9 @@ from tests.metrics.test_evaluate import OF_IMAGES, evaluate
 PROGRAM = """
 import resource, sys, psutil, torch
 from reflowbench import profiles
-from reflowbench.core.data.images import ImageSet
-from reflowbench.core.data.packed import PackedImages
-from reflowbench.core.params import EvaluateParams
+from reflowbench.data.images import ImageSet
+from reflowbench.data.packed import PackedImages
+from reflowbench.runtime.params import EvaluateParams
 from reflowbench.metrics import evaluate, neighbours
 from reflowbench.metrics.features.classifier import Classifier
 from reflowbench.metrics.reference import Reference

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from reflowbench.core.data.images import ImageSet
 from reflowbench.core.gaussians import fit
 from reflowbench.core.jackknife import groups_of, jackknife_error
-from reflowbench.core.params import EvaluateParams, FeaturesParams
+from reflowbench.data.images import ImageSet
 from reflowbench.metrics import classes, diversity, neighbours
 from reflowbench.metrics.families import Family, measure
 from reflowbench.metrics.features.classifier import ClassifierTraining
@@ -20,6 +19,7 @@ from reflowbench.metrics.kernel import KernelDistance
 from reflowbench.metrics.measurement import UndefinedError
 from reflowbench.metrics.neighbours import Neighbourhood, PrecisionRecall, distances_within
 from reflowbench.metrics.reference import Reference
+from reflowbench.runtime.params import EvaluateParams, FeaturesParams
 
 SHAPE = (1, 3, 3)
 PRDC = neighbours.METRICS

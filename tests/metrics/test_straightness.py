@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from reflowbench.core.flow.solvers import solve
+from reflowbench.flow.solvers import solve
 from reflowbench.metrics.straightness import sample_with_geometry
 from tests.oracles import StraightGaussianFlow, gaussian_flow
 

@@ -2,8 +2,8 @@
 
 import torch
 
-from reflowbench.core.networks import registry
-from reflowbench.core.params import UNetParams
+from reflowbench.networks import registry
+from reflowbench.runtime.params import UNetParams
 
 IMAGE = (2, 8, 8)
 PAPER = UNetParams(

@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from reflowbench.core.artifacts import write_tensors
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.networks import registry
-from reflowbench.core.networks.model import carried, load_facts, load_model, save_model
+from reflowbench.errors import ReflowbenchError
+from reflowbench.networks import registry
+from reflowbench.networks.model import carried, load_facts, load_model, save_model
+from reflowbench.runtime.artifacts import write_tensors
 from tests.conftest import NETWORK, SHAPE
 from tests.networks.made import IMAGE, UNET, made, states
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.networks import registry
-from reflowbench.core.networks.base import MOST_BYTES, largest_divisor, rows_at_a_time, time_features
-from reflowbench.core.networks.unet import Attention, ResidualBlock, UNet
 from reflowbench.core.optimizer import Adam
+from reflowbench.errors import ReflowbenchError
+from reflowbench.networks import registry
+from reflowbench.networks.base import MOST_BYTES, largest_divisor, rows_at_a_time, time_features
+from reflowbench.networks.unet import Attention, ResidualBlock, UNet
 from tests.networks.made import IMAGE, PAPER, UNET, made, states, stirred
 
 

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from reflowbench import profiles
-from reflowbench.core.artifacts import read_json, read_tensors
-from reflowbench.core.data.latents import folder_digest, open_data
-from reflowbench.core.data.packed import PackedImages
+from reflowbench.data.latents import folder_digest, open_data
+from reflowbench.data.packed import PackedImages
+from reflowbench.runtime.artifacts import read_json, read_tensors
 from reflowbench.sources.archive import digest
 from tests.conftest import ROOT
 from tests.data import made

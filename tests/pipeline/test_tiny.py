@@ -8,7 +8,7 @@ import sys
 import pytest
 import yaml
 
-from reflowbench.core.artifacts import read_json
+from reflowbench.runtime.artifacts import read_json
 from tests.pipeline.project import TINY_STAGES
 
 pytestmark = pytest.mark.slow

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from reflowbench.core.config import load_params
-from reflowbench.core.data.images import ImageSet
-from reflowbench.core.networks.model import load_facts
 from reflowbench.cost.pairs import variants
 from reflowbench.cost.plan import facts
+from reflowbench.data.images import ImageSet
+from reflowbench.networks.model import load_facts
+from reflowbench.runtime.config import load_params
 
 pytestmark = pytest.mark.slow
 

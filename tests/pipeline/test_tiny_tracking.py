@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from reflowbench.core.artifacts import content_hash
+from reflowbench.runtime.artifacts import content_hash
 from reflowbench.tracking.lock import read_lock
 from tests.conftest import ROOT
 from tests.pictures import read_png

@@ -1,10 +1,10 @@
 """What reports are made from, beside the evaluations."""
 
 from reflowbench import profiles
-from reflowbench.core.config import validate
 from reflowbench.report.markdown import Settings, render
 from reflowbench.results.paired import paired
 from reflowbench.results.spectra import spectra
+from reflowbench.runtime.config import validate
 from tests.conftest import ROOT
 from tests.results.cells import GRID, results_of
 

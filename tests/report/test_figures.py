@@ -9,13 +9,13 @@ import pytest
 import yaml
 from matplotlib import pyplot
 
-from reflowbench.core.artifacts import write_text
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.evaluations import BASE, SAMPLES_FILE, cell_folder
+from reflowbench.errors import ReflowbenchError
 from reflowbench.report import ablations, diversity
 from reflowbench.report.figures import overview, write_figures, write_overview
 from reflowbench.results.access import Results
 from reflowbench.results.table import to_csv
+from reflowbench.runtime.artifacts import write_text
+from reflowbench.runtime.evaluations import BASE, SAMPLES_FILE, cell_folder
 from stages import report
 from tests.conftest import ROOT
 from tests.report.made import page_of, paired_of, settings, spectra_of

@@ -8,8 +8,8 @@ import re
 import pytest
 
 from reflowbench import profiles
-from reflowbench.core.evaluations import BASE
 from reflowbench.report.collapse import METRICS
+from reflowbench.runtime.evaluations import BASE
 from reflowbench.tracking import records
 from stages import report, summarize
 from tests.conftest import ROOT

@@ -11,14 +11,14 @@ import pytest
 import vl_convert
 from PIL import Image
 
-from reflowbench.core.artifacts import write_tensors
-from reflowbench.core.evaluations import BASE, SAMPLES_FILE, cell_folder
 from reflowbench.report import headline
 from reflowbench.report.page import charts, page
 from reflowbench.report.page.markup import element, prose, script_code, script_json
 from reflowbench.report.page.numbers import Numbers
 from reflowbench.results.access import Results
 from reflowbench.results.table import read_table
+from reflowbench.runtime.artifacts import write_tensors
+from reflowbench.runtime.evaluations import BASE, SAMPLES_FILE, cell_folder
 from tests.conftest import ROOT
 from tests.report.made import spectra_of
 from tests.report.pages import Tags, column, data_of, interactive, without_scripts

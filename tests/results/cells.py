@@ -5,14 +5,14 @@ from dataclasses import asdict
 import pandas as pd
 import torch
 
-from reflowbench.core.artifacts import read_json, write_json, write_tensors
-from reflowbench.core.evaluations import BASE, METRICS_FILE, SAMPLES_FILE, cell_folder
-from reflowbench.core.params import GridParams
-from reflowbench.couplings.shared.registry import stages_of
+from reflowbench.methods.registry import stages_of
 from reflowbench.metrics.measurement import Measurement
 from reflowbench.report.collapse import METRICS
 from reflowbench.results.access import Results
 from reflowbench.results.table import COLUMNS, gather
+from reflowbench.runtime.artifacts import read_json, write_json, write_tensors
+from reflowbench.runtime.evaluations import BASE, METRICS_FILE, SAMPLES_FILE, cell_folder
+from reflowbench.runtime.params import GridParams
 
 SEEDS = (0, 1, 2)
 METHODS = ["reflow", "rca"]

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reflowbench.core.evaluations import BASE
 from reflowbench.results.paired import COLUMNS, paired
 from reflowbench.results.table import to_csv
+from reflowbench.runtime.evaluations import BASE
 from tests.results.cells import FD, GRID, SEEDS, edit, grid, lose, results_of, write_cells
 
 

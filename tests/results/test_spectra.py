@@ -2,10 +2,10 @@
 
 import pytest
 
-from reflowbench.core.evaluations import BASE
 from reflowbench.results.access import Results
 from reflowbench.results.spectra import spectra
 from reflowbench.results.table import gather, to_csv
+from reflowbench.runtime.evaluations import BASE
 from tests.results.cells import GRID, SEEDS, edit, grid, lose, results_of, write_cells
 
 

@@ -5,10 +5,10 @@ import math
 
 import pytest
 
-from reflowbench.core.artifacts import write_json
-from reflowbench.core.evaluations import BASE
 from reflowbench.results.summary import fd_by_round, summarize
 from reflowbench.results.table import to_csv
+from reflowbench.runtime.artifacts import write_json
+from reflowbench.runtime.evaluations import BASE
 from tests.results.cells import FD, edit, grid, lose, results_of, write_cells
 
 

@@ -3,11 +3,11 @@
 import pandas as pd
 import pytest
 
-from reflowbench.core.artifacts import write_json
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.evaluations import BASE, cell_folder
+from reflowbench.errors import ReflowbenchError
 from reflowbench.results.access import Results
 from reflowbench.results.table import COLUMNS, Cell, cells, folder_of, gather, read_table, to_csv
+from reflowbench.runtime.artifacts import write_json
+from reflowbench.runtime.evaluations import BASE, cell_folder
 from tests.results.cells import FD, GRID, METHODS, edit, grid, lose, results_of, write_cells
 
 

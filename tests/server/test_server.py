@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 import requests
 
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
 from reflowbench.tracking.lock import read_lock
 from reflowbench.tracking.store import Store
 from reflowbench.tracking.sync import sync

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 import yaml
 
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
 from reflowbench.status import stages as module
 from reflowbench.status.locks import writers
 from reflowbench.status.overview import cells

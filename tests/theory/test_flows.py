@@ -8,13 +8,13 @@ import pytest
 import torch
 import yaml
 
-from reflowbench.core.artifacts import read_tensors
-from reflowbench.core.config import read_yaml
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.flow.solvers import solve
-from reflowbench.core.networks import registry as networks
 from reflowbench.core.randomness import noise
-from reflowbench.couplings.shared import registry
+from reflowbench.methods import registry
+from reflowbench.errors import ReflowbenchError
+from reflowbench.flow.solvers import solve
+from reflowbench.networks import registry as networks
+from reflowbench.runtime.artifacts import read_tensors
+from reflowbench.runtime.config import read_yaml
 from reflowbench.theory.gaussian import flows
 from reflowbench.theory.gaussian.flows import BaseJob, Cell, ChainJob, cells, run_base, run_chain, write_results
 from reflowbench.theory.gaussian.scores import names

@@ -5,8 +5,8 @@ import copy
 import pytest
 import yaml
 
-from reflowbench.core.config import read_yaml
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime.config import read_yaml
 from reflowbench.theory.params import TheoryParams, load_theory
 from tests.config.checks import put
 from tests.conftest import ROOT

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from reflowbench.core.flow.solvers import solve
+from reflowbench.flow.solvers import solve
 from reflowbench.theory.gaussian.targets import DiagonalGaussian
 
 T = np.linspace(0, 1, 20001)

@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
 from reflowbench.theory.dae.tables import dae_jobs, phase_jobs, run, to_csv
 from reflowbench.theory.params import FitParams, SampleSize, TheoryDaeParams, TheoryPhaseParams
 

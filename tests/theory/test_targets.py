@@ -2,7 +2,7 @@ import pytest
 import torch
 from scipy import stats
 
-from reflowbench.core.flow.solvers import solve
+from reflowbench.flow.solvers import solve
 from reflowbench.theory.gaussian.targets import Target, as_images, target
 from tests.oracles import GaussianFlow, StraightGaussianFlow
 

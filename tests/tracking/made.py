@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 import yaml
 
-from reflowbench.core.artifacts import content_hash, write_json, write_tensors
+from reflowbench.runtime.artifacts import content_hash, write_json, write_tensors
 from reflowbench.tracking.store import Store, set_environment
 
 METHODS = ("reflow", "rca")

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from reflowbench.core.artifacts import content_hash
+from reflowbench.runtime.artifacts import content_hash
 from reflowbench.tracking import live
 from reflowbench.tracking.live import Uploader, settle
 from reflowbench.tracking.store import Store

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
 from reflowbench.tracking.lock import producers, stage_hash, state_hash
 from reflowbench.tracking.sync import sync_if_changed
 

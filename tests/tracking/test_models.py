@@ -14,14 +14,14 @@ import pandas as pd
 import pytest
 import torch
 
-from reflowbench.core.artifacts import read_json
-from reflowbench.core.data.latents import encoded, open_data
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.networks.model import save_model
-from reflowbench.core.networks.registry import build
-from reflowbench.core.params import LatentsParams
+from reflowbench.data.latents import encoded, open_data
+from reflowbench.errors import ReflowbenchError
 from reflowbench.gallery.draw import samples
 from reflowbench.gallery.models import open_model
+from reflowbench.networks.model import save_model
+from reflowbench.networks.registry import build
+from reflowbench.runtime.artifacts import read_json
+from reflowbench.runtime.params import LatentsParams
 from tests.conftest import NETWORK, ROOT
 from tests.tracking.made import session
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from reflowbench.core.artifacts import write_json
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
 from reflowbench.results import table
+from reflowbench.runtime.artifacts import write_json
 from reflowbench.tracking import records
 from tests.tracking.made import COLUMNS, rows
 

@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
 from reflowbench.tracking.contents import Contents
 from reflowbench.tracking.lock import read_lock
 from reflowbench.tracking.state import _write, open_state

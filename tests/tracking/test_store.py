@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 
 import pytest
 
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
 from reflowbench.tracking.lock import read_lock, state_hash
 from reflowbench.tracking.store import Store
 from reflowbench.tracking.sync import sync, sync_if_changed

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from reflowbench.core.artifacts import write_json
+from reflowbench.runtime.artifacts import write_json
 from reflowbench.tracking.lock import read_lock, stage_hash, state_hash
 from reflowbench.tracking.sync import sync, sync_if_changed
 from tests.pictures import read_png

@@ -5,13 +5,13 @@ import argparse
 import pytest
 import torch
 
-from reflowbench.core.config import read_yaml
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.networks import registry as networks
-from reflowbench.core.networks.model import load_facts, load_model, save_model
-from reflowbench.couplings.shared import registry
+from reflowbench.methods import registry
 from reflowbench.couplings.shared.independent import Independent
-from reflowbench.couplings.shared.registry import Method
+from reflowbench.couplings.shared.method import Method
+from reflowbench.errors import ReflowbenchError
+from reflowbench.networks import registry as networks
+from reflowbench.networks.model import load_facts, load_model, save_model
+from reflowbench.runtime.config import read_yaml
 from reflowbench.training.chain import Chain, base_trainer
 from reflowbench.training.loop import Trainer
 from stages import generate_pairs, rca_regenerate, train_round

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from reflowbench.core.distributed import World
-from reflowbench.core.flow.loss import velocity_loss
 from reflowbench.core.optimizer import Adam
+from reflowbench.flow.loss import velocity_loss
+from reflowbench.runtime.distributed import World
 from reflowbench.training.gradient import Gradient
 from tests.conftest import round_params
 from tests.networks.made import made, states

@@ -5,12 +5,12 @@ import math
 import pytest
 import torch
 
-from reflowbench.core import sidecar
-from reflowbench.core.artifacts import read_tensors, write_tensors
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.networks import registry
-from reflowbench.core.params import GuardParams
 from reflowbench.couplings.shared.base import Coupling
+from reflowbench.errors import ReflowbenchError
+from reflowbench.networks import registry
+from reflowbench.runtime import sidecar
+from reflowbench.runtime.artifacts import read_tensors, write_tensors
+from reflowbench.runtime.params import GuardParams
 from reflowbench.training.guard import Step, fault
 from reflowbench.training.loop import Trainer
 from tests.conftest import NETWORK, SHAPE, round_params

@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from reflowbench.core import sidecar
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime import sidecar
 from reflowbench.training import journal
 from reflowbench.training.guard import Step
 from reflowbench.training.journal import Journal

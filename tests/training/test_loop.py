@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.networks import registry
 from reflowbench.core.optimizer import Adam
 from reflowbench.couplings.shared.base import Coupling, Spent
 from reflowbench.couplings.shared.independent import Independent
+from reflowbench.errors import ReflowbenchError
+from reflowbench.networks import registry
 from reflowbench.training.loop import Trainer
 from tests.conftest import NETWORK, SHAPE, round_params
 from tests.couplings.methods import make

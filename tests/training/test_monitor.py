@@ -8,12 +8,12 @@ import pytest
 import torch
 from scipy.linalg import sqrtm
 
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.networks import registry
-from reflowbench.core.params import MonitorParams
 from reflowbench.core.randomness import noise
 from reflowbench.couplings.shared.base import Coupling
 from reflowbench.couplings.shared.independent import Independent
+from reflowbench.errors import ReflowbenchError
+from reflowbench.networks import registry
+from reflowbench.runtime.params import MonitorParams
 from reflowbench.training.guard import Step
 from reflowbench.training.loop import Trainer
 from reflowbench.training.monitor import CURVES, SAMPLES, Monitor

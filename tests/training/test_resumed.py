@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from reflowbench.core.artifacts import read_tensors, write_tensors
-from reflowbench.core.networks import registry as networks
-from reflowbench.core.params import FeaturesParams, MonitorParams
-from reflowbench.couplings.shared import registry
+from reflowbench.methods import registry
 from reflowbench.couplings.shared.independent import Independent
 from reflowbench.metrics.features.classifier import ClassifierTraining
+from reflowbench.networks import registry as networks
 from reflowbench.pairs.generate import inverted_pairs, synthetic_pairs
 from reflowbench.pairs.store import PairWriter
+from reflowbench.runtime.artifacts import read_tensors, write_tensors
+from reflowbench.runtime.params import FeaturesParams, MonitorParams
 from reflowbench.training.loop import Trainer
 from reflowbench.training.monitor import Monitor
 from tests.conftest import NETWORK, PAIRS, SHAPE, round_params

@@ -12,8 +12,8 @@ from typing import Protocol
 
 from reflowbench.cluster.processes import Process
 from reflowbench.cluster.schedule import Job
-from reflowbench.core.artifacts import write_json
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime.artifacts import write_json
 
 
 class Backend(Protocol):

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from reflowbench import git
-from reflowbench.core.artifacts import SCRATCH, write_text
-from reflowbench.core.config import PARAMS_FILE, read_yaml
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime.artifacts import SCRATCH, write_text
+from reflowbench.runtime.config import PARAMS_FILE, read_yaml
 from reflowbench.upkeep.recover import recover
 
 _LISTED = ("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
 
 # What takes time to import is imported where it is used: all commands read this file.
 _TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<hours>\d+):(?P<minutes>\d{2})(?::(?P<seconds>\d{2}))?")
@@ -49,11 +49,12 @@ def add(commands: Any, whole: Callable[[str], int], path: Callable[[str], Path])
 def _run(args: argparse.Namespace) -> None:
     from reflowbench.cluster.launch import Options, dry_run, launch
     from reflowbench.cluster.slurm import Request
-    from reflowbench.core.config import PARAMS_FILE, load_params
-    from reflowbench.core.start import threads
-    from reflowbench.couplings.shared import registry
+    from reflowbench.methods import registry, rounds
+    from reflowbench.runtime.config import PARAMS_FILE, load_params
+    from reflowbench.runtime.start import threads
 
-    registry.check(load_params(), str(PARAMS_FILE))  # before DVC puts its values into commands
+    registry.check(params := load_params(), str(PARAMS_FILE))  # before DVC puts its values into commands
+    rounds.check(params)
     for_slurm = {"partition", "cpus_per_task", "gpus_per_task", "time", "slurm_arg"}
     if not args.slurm and (given := [name for name in sorted(for_slurm) if getattr(args, name)]):
         raise ReflowbenchError(f"--{given[0].replace('_', '-')} is about jobs: add --slurm")

@@ -10,7 +10,7 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 def visible() -> list[str]:
     """Names of the GPUs that stages may use, as CUDA_VISIBLE_DEVICES wants them."""
-    from reflowbench.core import device
+    from reflowbench.runtime import device
 
     if os.environ.get(device.VARIABLE, "auto") not in ("auto", "cuda"):  # the CPU, or one GPU for all
         return []

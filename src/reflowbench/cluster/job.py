@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from reflowbench.cluster.processes import members
-from reflowbench.core.artifacts import write_text
+from reflowbench.runtime.artifacts import write_text
 
 _POLL = 0.2
 

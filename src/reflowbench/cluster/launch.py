@@ -8,27 +8,27 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from reflowbench.cluster import lockfile
 from reflowbench.cluster.backends import Backend, Local
 from reflowbench.cluster.clones import Clones
 from reflowbench.cluster.gpus import Gpus, visible
-from reflowbench.cluster.plan import Plan, make_plan, read_nodes
+from reflowbench.cluster.plan import Plan, make_plan
 from reflowbench.cluster.processes import Process
 from reflowbench.cluster.schedule import Job, Run, Schedule
 from reflowbench.cluster.slurm import Request, Slurm
 from reflowbench.cluster.view import Log, View, show_plan
-from reflowbench.core.artifacts import SCRATCH
-from reflowbench.core.distributed import cores, processes
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.locks import FOLDER, locked
-from reflowbench.core.processes import on_stop
-from reflowbench.core.sidecar import profile
-from reflowbench.core.start import THREADS_VARIABLE, threads
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime.artifacts import SCRATCH
+from reflowbench.runtime.distributed import cores, processes
+from reflowbench.runtime.locks import FOLDER, locked
+from reflowbench.runtime.processes import on_stop
+from reflowbench.runtime.sidecar import profile
+from reflowbench.runtime.start import THREADS_VARIABLE, threads
 from reflowbench.status.durations import read_durations
 from reflowbench.status.stages import Stage, read_stages
-from reflowbench.tracking.lock import LOCK
+from reflowbench.tracking.lock import lock_files
 from reflowbench.upkeep.recover import recover
 
 LIVE_VARIABLE = "REFLOWBENCH_LIVE"
@@ -82,7 +82,8 @@ def dry_run(file: TextIO) -> None:
     Args:
         file: Where.
     """
-    plan, stages = make_plan(read_nodes()), read_stages()
+    stages = read_stages()
+    plan = make_plan(stages)
     show_plan(plan, _done(plan, stages), file)
 
 
@@ -106,7 +107,8 @@ def launch(options: Options, file: TextIO) -> int:
     with locked(SCRATCH / FOLDER, "reflowbench launch"), on_stop(lambda number, _: signals.append(number)):
         for sentence in recover():
             print(sentence, file=file)
-        plan, stages = make_plan(read_nodes()), read_stages()
+        stages = read_stages()
+        plan = make_plan(stages)
         crew = _Crew(options, plan, root, folder)
         schedule = Schedule(
             plan.tasks,
@@ -166,11 +168,10 @@ class _Crew:
             self._backend = Slurm(folder / "slurm", options.slurm)
             self.said = f"as jobs of SLURM with {THREADS_VARIABLE}={self.threads} each"
         self._root, self._clones = root, Clones(root, folder / "clones")
-        self._names = {*plan.final, *(name for task in plan.tasks for name in task.stages)}
         self._needed: dict[str, set[str]] = {}
         for task in plan.tasks:  # each after those that it needs
             self._needed[task.name] = set(task.stages).union(*(self._needed[name] for name in task.after))
-        self._made: dict[str, str] = {}
+        self._made: dict[Path, dict[str, str]] = {}
         self._logs = folder / "logs"
         self._logs.mkdir(parents=True, exist_ok=True)
         self._keep = options.keep
@@ -191,7 +192,8 @@ class _Crew:
         """Start a task, or start it again."""
         task, log = run.task, self._logs / f"{run.task.name}.log"
         clone = self._clones.prepare(task.name)
-        lockfile.keep(clone / LOCK, self._needed[task.name])
+        for lock in lock_files(clone):
+            lockfile.keep(lock, self._needed[task.name])
         command = [sys.executable, "-m", "dvc", "repro", *task.targets]
         now, targets = time.strftime("%Y-%m-%d %H:%M:%S"), " ".join(task.targets)
         with log.open("a", encoding="utf-8") as file:
@@ -209,27 +211,39 @@ class _Crew:
                 self._backend.ended(run.task.name)
                 self._gpus.give_back(run.task.name)
                 if run.state == "done":
-                    found = lockfile.entries(self._clones.folder / run.task.name / LOCK)
-                    self._made |= {name: text for name, text in found.items() if name in run.task.stages}
+                    self._note(run)
                 if run.state == "done" and not self._keep:
                     self._clones.remove(run.task.name)
         return more
 
+    def _note(self, run: Run) -> None:
+        """Keep what a task that is done has put into the dvc.lock of its clone."""
+        clone = self._clones.folder / run.task.name
+        for lock in lock_files(clone):
+            made = {name: text for name, text in lockfile.entries(lock).items() if name in run.task.stages}
+            self._made.setdefault(lock.relative_to(clone), {}).update(made)
+
     def record(self) -> None:
-        """Put into the checkout's dvc.lock what tasks made; DVC is kept from it meanwhile."""
+        """Put into the checkout's dvc.lock files what tasks made; DVC is kept from them meanwhile."""
         from dvc.exceptions import DvcException
         from dvc.repo import Repo
 
         self._clones.close()
         try:
             with Repo(str(self._root)) as repo, repo.lock:
-                lockfile.merge(self._root / LOCK, self._made)
-                gone = lockfile.keep(self._root / LOCK, self._names)
+                for lock, made in self._made.items():
+                    lockfile.merge(self._root / lock, made)
+                gone = sum(lockfile.keep(lock, _names(repo, lock)) for lock in lock_files(self._root))
         except DvcException as error:  # another `dvc` is at work: it is all in the run cache too
             print(f"WARNING: dvc.lock is not written: {error}", file=sys.stderr)
             return
         if gone:  # of another profile or grid: their outputs are nobody's, and the mirror in MLflow would wait for them
             print(f"{gone} stages that dvc.yaml no longer has are out of dvc.lock; DVC's cache keeps what they made")
+
+
+def _names(repo: Any, lock: Path) -> set[str]:
+    """Names of all stages of the dvc.yaml beside a dvc.lock."""
+    return {stage.name for stage in repo.stage.load_all(str(lock.with_name("dvc.yaml")))}
 
 
 def _done(plan: Plan, stages: list[Stage]) -> set[str]:

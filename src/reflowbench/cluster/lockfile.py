@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from reflowbench.core.artifacts import write_text
+from reflowbench.runtime.artifacts import write_text
 
 _STAGE = re.compile(r"^  (\S.*):\n", re.MULTILINE)
 _HEAD = "schema: '2.0'\nstages:\n"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from reflowbench.cluster.plan import Task
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
 
 State = Literal["waiting", "running", "done", "failed", "skipped", "stopped"]
 ENDED: tuple[State, ...] = ("done", "failed", "skipped", "stopped")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from reflowbench.cluster.schedule import Job
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
 
 _LAG = 15.0
 """Seconds until a file that another machine has written is seen here, as the caches of network file systems have it."""

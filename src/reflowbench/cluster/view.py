@@ -23,7 +23,7 @@ COLOURS: dict[State, str] = {
     "waiting": "dim", "running": "bold cyan", "done": "green", "failed": "red", "skipped": "yellow",
     "stopped": "yellow",
 }  # fmt: skip
-_STAGE = re.compile(rb"^(Running s|S)tage '([^']+)'", re.MULTILINE)
+_STAGE = re.compile(rb"^(Running s|S)tage '(?:[^':]*:)?([^']+)'", re.MULTILINE)
 _WIDTH = 160
 
 

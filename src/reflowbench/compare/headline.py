@@ -10,7 +10,7 @@ from functools import cached_property
 
 import pandas as pd
 
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
 from reflowbench.results.access import Results
 from reflowbench.results.statistics import CONFIDENCE, Interval, interval, paired_test
 from reflowbench.results.verdicts import ASPECTS, GROWS, GROWTH_MARGIN, MARGIN, SHRINKS, word

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from reflowbench.compare.page import BETTER, WORSE, Block, Heading, Text
-from reflowbench.core.artifacts import write_text
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime.artifacts import write_text
 
 _HTML = """<!DOCTYPE html>
 <html lang="en">

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from reflowbench import git
-from reflowbench.core.config import PARAMS_FILE, read_yaml
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
 from reflowbench.results.table import COLUMNS, read_table
+from reflowbench.runtime.config import PARAMS_FILE, read_yaml
 
 T = TypeVar("T")
 WORKING_TREE = "working tree"

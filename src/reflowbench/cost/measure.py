@@ -10,15 +10,15 @@ from statistics import median
 
 import torch
 
-from reflowbench.core.data.blocks import BLOCK
-from reflowbench.core.device import device
-from reflowbench.core.flow.field import Field
-from reflowbench.core.flow.solvers import solve
-from reflowbench.core.networks import registry
-from reflowbench.core.networks.base import Shape
-from reflowbench.core.params import Params
 from reflowbench.cost.network import VelocityCost
 from reflowbench.couplings.shared.base import Coupling, Networks, Pairs
+from reflowbench.data.blocks import BLOCK
+from reflowbench.flow.field import Field
+from reflowbench.flow.solvers import solve
+from reflowbench.networks import registry
+from reflowbench.networks.base import Shape
+from reflowbench.runtime.device import device
+from reflowbench.runtime.params import Params
 from reflowbench.training.loop import Trainer
 
 _WARM_UP = 3

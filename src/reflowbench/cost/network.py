@@ -14,11 +14,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from reflowbench.core.flow.loss import velocity_loss
-from reflowbench.core.networks import registry
-from reflowbench.core.networks.base import Shape
-from reflowbench.core.params import ConvParams, FeaturesParams, NetworkParams, OptimParams
+from reflowbench.flow.loss import velocity_loss
 from reflowbench.metrics.features.classifier import Classifier
+from reflowbench.networks import registry
+from reflowbench.networks.base import Shape
+from reflowbench.runtime.params import ConvParams, FeaturesParams, NetworkParams, OptimParams
 
 BYTES = 4
 """Of a float32."""

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, cast
 
-from reflowbench.core.config import parse
-from reflowbench.core.params import Group, PairsParams, Params, RoundParams
 from reflowbench.core.schemes import NFE_PER_STEP
 from reflowbench.cost.network import BYTES
 from reflowbench.couplings.accumulate import Accumulate
 from reflowbench.couplings.conic import Conic
 from reflowbench.couplings.ot import Ot
-from reflowbench.couplings.shared import entries, registry
 from reflowbench.couplings.shared.base import Coupling, Spent
+from reflowbench.couplings.shared.method import Method
 from reflowbench.couplings.shared.online import Online
-from reflowbench.couplings.shared.registry import Method
+from reflowbench.methods import entries, registry
+from reflowbench.runtime.config import parse
+from reflowbench.runtime.params import Group, PairsParams, Params, RoundParams
 
 STORED = {"float32": 4, "float16": 2}
 """Bytes of a value of a stored pair."""
@@ -27,6 +27,7 @@ class Variant:
 
     Attributes:
         name: Its name in the grid.
+        group: Its group of stages: the name of its coupling.
         method: What its file defines.
         params: Its block.
         round: Training of a round.
@@ -35,6 +36,7 @@ class Variant:
     """
 
     name: str
+    group: str
     method: Method
     params: Any
     round: RoundParams
@@ -102,7 +104,7 @@ def variants(params: Params) -> list[Variant]:
         own: Group = parse(method.params, values | (chain.params if chain else {}), f"{name}.")
         round_ = parse(RoundParams, params.round.model_dump() | (chain.round if chain else {}), f"{name}.round.")
         pairs = parse(PairsParams, params.pairs.model_dump() | (chain.pairs if chain else {}), f"{name}.pairs.")
-        found.append(Variant(name, method, own, round_, pairs, chain.base if chain else params.base.coupling))
+        found.append(Variant(name, coupling, method, own, round_, pairs, chain.base if chain else params.base.coupling))
     return found
 
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from reflowbench.core.data.blocks import BLOCK
-from reflowbench.core.data.images import ImageSet
-from reflowbench.core.data.packed import PackedImages
-from reflowbench.core.networks.base import Shape
-from reflowbench.core.params import EvaluateParams, OptimParams, Params
 from reflowbench.core.schemes import NFE_PER_STEP
 from reflowbench.cost.network import BYTES, COPIES, VelocityCost, classifier_training
 from reflowbench.cost.pairs import STORED, Variant, variants
 from reflowbench.cost.work import Line, Work
 from reflowbench.couplings.shared.base import Spent
 from reflowbench.couplings.shared.online import Online
+from reflowbench.data.blocks import BLOCK
+from reflowbench.data.images import ImageSet
+from reflowbench.data.packed import PackedImages
 from reflowbench.metrics import inversion, neighbours
 from reflowbench.metrics.evaluate import ADAPTIVE_ROWS
+from reflowbench.networks.base import Shape
+from reflowbench.runtime.params import EvaluateParams, OptimParams, Params
 
 ADAPTIVE_NFE = 40
 """Assumed of the adaptive solver, whose NFE depends on the model: it takes 26 to 44 on the digits."""
@@ -52,8 +52,8 @@ class Planner:
         p = self._params
         seeds, chains = len(p.grid.seeds), variants(p)
         yield Line("prepare_data", "", 1, disk=self._sets, memory=self._sets)
-        if p.latents.kind != "none":
-            yield Line("encode_latents", "", 1, disk=self._images, memory=self._sets + self._images)
+        if not p.chains:
+            yield Line("encode", "", 1, disk=self._images, memory=self._sets + self._images)
         yield self._features()
         bases = len({chain.base for chain in chains}) if p.chains else 1
         model = self.network.weight_bytes
@@ -61,10 +61,6 @@ class Planner:
         training = self._training(p.base, looks=not p.chains)
         yield Line("train_base", "", bases * seeds, training, bases * seeds * model + semidiscrete * seeds,
                    self._training_memory(p.base))  # fmt: skip
-        if not p.chains:
-            for chain in chains:
-                yield Line("coupling", chain.name, 1)
-                yield Line("k0", chain.name, seeds, disk=seeds * model)
         for chain in chains:
             yield from self._chain(chain) if p.chains else self._rounds(chain)
         yield from self._evaluations(chains, bases)
@@ -74,7 +70,7 @@ class Planner:
         seeds = len(p.grid.seeds)
         yield Line("evaluate_base", "", bases * seeds, evaluation, bases * seeds * self._samples(), self._scores())
         if not p.chains:
-            models = seeds * len(p.grid.ks)
+            models = seeds * len(p.grid.rounds)
             for chain in chains:
                 yield Line("evaluate", chain.name, models, evaluation, models * self._samples(), self._scores())
         for group in ("summarize", "report"):
@@ -91,30 +87,30 @@ class Planner:
     def _rounds(self, chain: Variant) -> Iterator[Line]:
         """The stages of a method's rounds."""
         p = self._params
-        rounds, stages = len(p.grid.rounds), chain.method.stages
+        rounds, stored = p.grid.rounds[-1], chain.method.stored
         count = len(p.grid.seeds) * rounds
         sampling = self.network.weight_bytes + self._block.activations
         made = {"generate_pairs": self._synthetic(chain), "rca_regenerate": self._inverted(chain)}
-        for group, n in (("generate_pairs", chain.pairs.n), ("rca_regenerate", self._n)):
-            if group in stages:
+        for group, kind, n in (("generate_pairs", "synthetic", chain.pairs.n), ("rca_regenerate", "inverted", self._n)):
+            if kind in stored:
                 disk = count * STORED[chain.pairs.storage] * n * self._dim
                 yield Line(group, chain.name, count, made[group], disk, sampling + self._images)
-        carried = sum(chain.carried_bytes(r.k, self._n, self._dim) for r in p.grid.rounds)
+        carried = sum(chain.carried_bytes(k, self._n, self._dim) for k in range(1, rounds + 1))
         disk = count * self.network.weight_bytes + len(p.grid.seeds) * carried
         work = self._training(chain.round, looks=True) + self._within(chain)
-        yield Line(stages[-1], chain.name, count, work, disk, self._training_memory(chain.round))
+        yield Line(chain.group, chain.name, count, work, disk, self._training_memory(chain.round))
 
     def _chain(self, chain: Variant) -> Iterator[Line]:
         """A chain of the ablations is one stage, which keeps the evaluations only."""
         p = self._params
         seeds = len(p.grid.seeds)
         one = self._training(chain.round, looks=False) + self._within(chain)
-        for group, work in (("generate_pairs", self._synthetic(chain)), ("rca_regenerate", self._inverted(chain))):
-            if group in chain.method.stages:
+        for kind, work in (("synthetic", self._synthetic(chain)), ("inverted", self._inverted(chain))):
+            if kind in chain.method.stored:
                 one += work
-        whole = one.times(seeds * len(p.grid.rounds)) + self._evaluation().times(seeds * len(p.grid.ks))
+        whole = one.times(seeds * p.grid.rounds[-1]) + self._evaluation().times(seeds * len(p.grid.rounds))
         memory = max(self._training_memory(chain.round), self._scores())
-        yield Line("chain", chain.name, 1, whole, seeds * len(p.grid.ks) * self._samples(), memory)
+        yield Line("chain", chain.name, 1, whole, seeds * len(p.grid.rounds) * self._samples(), memory)
 
     def _training(self, params: OptimParams, looks: bool) -> Work:
         """Training passes, and the looks at the model before the first update, every so many, and after the last."""

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import torch
 
-from reflowbench.core.data.images import ImageSet
-from reflowbench.core.data.latents import Codec
-from reflowbench.core.data.packed import PackedImages
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.networks.base import Shape
-from reflowbench.core.params import SOURCES_WITHOUT_PATH, DataParams, LatentsParams
+from reflowbench.data.images import ImageSet
+from reflowbench.data.latents import Codec
+from reflowbench.data.packed import PackedImages
+from reflowbench.errors import ReflowbenchError
+from reflowbench.networks.base import Shape
+from reflowbench.runtime.params import SOURCES_WITHOUT_PATH, DataParams, LatentsParams
 from reflowbench.sources.load import load_images
 
 PUBLISHED = {

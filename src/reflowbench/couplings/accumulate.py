@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from reflowbench.core.params import Group
 from reflowbench.couplings.shared.base import Coupling, Inputs, Networks, Pairs
-from reflowbench.couplings.shared.registry import Method
+from reflowbench.couplings.shared.method import Method
 from reflowbench.pairs.store import StoredHalf, synthetic_noise
+from reflowbench.runtime.params import Group
 
 
 class AccumulateParams(Group):

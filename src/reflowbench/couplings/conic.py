@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 
-from reflowbench.core.params import Fraction
 from reflowbench.core.randomness import generator, noise
 from reflowbench.couplings.shared.base import Coupling, Inputs, Networks, Pairs
 from reflowbench.couplings.shared.inverted import InvertedPairs, MixParams
-from reflowbench.couplings.shared.registry import Method
+from reflowbench.couplings.shared.method import Method
+from reflowbench.runtime.params import Fraction
 
 
 class ConicParams(MixParams):

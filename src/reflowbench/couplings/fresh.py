@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from reflowbench.core.params import Fraction, Group
 from reflowbench.couplings.shared.base import Coupling, Inputs, Networks, Pairs, join
 from reflowbench.couplings.shared.independent import Independent
-from reflowbench.couplings.shared.registry import Method
+from reflowbench.couplings.shared.method import Method
+from reflowbench.runtime.params import Fraction, Group
 
 
 class FreshParams(Group):

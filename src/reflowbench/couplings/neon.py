@@ -7,9 +7,9 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from reflowbench.core.params import Group
 from reflowbench.couplings.shared.base import Coupling, Inputs, Networks, Pairs
-from reflowbench.couplings.shared.registry import Method
+from reflowbench.couplings.shared.method import Method
+from reflowbench.runtime.params import Group
 
 
 class NeonParams(Group):

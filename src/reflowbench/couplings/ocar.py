@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from reflowbench.couplings.shared.method import Method
 from reflowbench.couplings.shared.online import Online, OnlineParams, replay_fault
-from reflowbench.couplings.shared.registry import Method
 
 
 class OcarParams(OnlineParams):

@@ -7,15 +7,15 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from reflowbench.core.flow.path import Velocity
-from reflowbench.core.flow.sde import SdeKind, reverse_sde
-from reflowbench.core.flow.solvers import solve
-from reflowbench.core.params import PositiveInt
 from reflowbench.core.randomness import noise
 from reflowbench.core.schemes import NFE_PER_STEP, FixedSolver
 from reflowbench.couplings.shared.base import Inputs, Pairs
+from reflowbench.couplings.shared.method import Method
 from reflowbench.couplings.shared.online import Online, OnlineParams, replay_fault
-from reflowbench.couplings.shared.registry import Method
+from reflowbench.flow.path import Velocity
+from reflowbench.flow.sde import SdeKind, reverse_sde
+from reflowbench.flow.solvers import solve
+from reflowbench.runtime.params import PositiveInt
 
 
 class OcarSParams(OnlineParams):

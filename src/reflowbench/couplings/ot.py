@@ -11,13 +11,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from reflowbench.core.artifacts import read_tensors, write_tensors
-from reflowbench.core.params import Group, PositiveInt, PotentialParams
 from reflowbench.core.randomness import noise
 from reflowbench.couplings.shared.base import Coupling, Inputs, Networks, Pairs
-from reflowbench.couplings.shared.registry import Method
+from reflowbench.couplings.shared.method import Method
 from reflowbench.pairs.assignment import assign, assigned_noise
 from reflowbench.pairs.potential import Potential, fit_potential
+from reflowbench.runtime.artifacts import read_tensors, write_tensors
+from reflowbench.runtime.params import Group, PositiveInt, PotentialParams
 
 POTENTIAL_FILE = "potential.safetensors"
 

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from reflowbench.couplings.shared.base import Inputs
 from reflowbench.couplings.shared.inverted import Correction, MixParams
+from reflowbench.couplings.shared.method import Method
 from reflowbench.couplings.shared.mixed import Mixed
-from reflowbench.couplings.shared.registry import Method
 from reflowbench.pairs.whitening import standardize, whiten
 
 

@@ -7,14 +7,14 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 
-from reflowbench.core.params import PositiveInt, PotentialParams
 from reflowbench.core.randomness import noise
 from reflowbench.couplings.shared.base import Inputs, Pairs
 from reflowbench.couplings.shared.inverted import InvertedPairs, MixParams
+from reflowbench.couplings.shared.method import Method
 from reflowbench.couplings.shared.mixed import Mixed
-from reflowbench.couplings.shared.registry import Method
 from reflowbench.pairs.assignment import assigned_noise
 from reflowbench.pairs.potential import Potential, fit_potential
+from reflowbench.runtime.params import PositiveInt, PotentialParams
 
 
 class RcaOtParams(MixParams):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from reflowbench.core.params import Group
 from reflowbench.couplings.shared.base import Coupling, Inputs, Networks, Pairs
-from reflowbench.couplings.shared.registry import Method
+from reflowbench.couplings.shared.method import Method
+from reflowbench.runtime.params import Group
 
 
 class ReflowParams(Group):

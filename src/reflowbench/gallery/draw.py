@@ -9,14 +9,14 @@ from pathlib import Path
 
 import torch
 
-from reflowbench.core.artifacts import atomic
-from reflowbench.core.data.blocks import BLOCK, in_blocks
-from reflowbench.core.data.png import Bytes, tile, write_png
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.flow.solvers import solve, trajectory
 from reflowbench.core.randomness import noise
 from reflowbench.core.schemes import NFE_PER_STEP, FixedSolver
+from reflowbench.data.blocks import BLOCK, in_blocks
+from reflowbench.data.png import Bytes, tile, write_png
+from reflowbench.errors import ReflowbenchError
+from reflowbench.flow.solvers import solve, trajectory
 from reflowbench.gallery.models import Model
+from reflowbench.runtime.artifacts import atomic
 
 _SIDE = 32
 """Images are enlarged to about so many pixels."""

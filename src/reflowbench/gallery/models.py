@@ -8,17 +8,16 @@ from pathlib import Path
 
 from torch import nn
 
-from reflowbench.core.config import PARAMS_FILE, read_yaml
-from reflowbench.core.data.images import ImageSet
-from reflowbench.core.data.latents import TRAIN, open_data
-from reflowbench.core.device import device
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.networks.model import load_model
-from reflowbench.core.params import LatentsParams
+from reflowbench.data.images import ImageSet
+from reflowbench.data.latents import TRAIN, open_data
+from reflowbench.errors import ReflowbenchError
+from reflowbench.networks.model import load_model
+from reflowbench.runtime.config import PARAMS_FILE, read_yaml
+from reflowbench.runtime.device import device
+from reflowbench.runtime.params import LatentsParams
 
-DATA, LATENTS = Path("runs/data") / TRAIN, Path("runs/latents") / TRAIN
-_MODEL = re.compile(r"runs/(base/s(?P<base>\d+)|chains/(?P<method>\w+)/s(?P<seed>\d+)/k(?P<k>\d+)/model)")
-_TRAINING = ("reflow", "rca", "ocar")
+DATA = Path("runs/space") / TRAIN
+_MODEL = re.compile(r"runs/(base/s(?P<base>\d+)|chains/(?P<method>\w+)/s(?P<seed>\d+)/round(?P<round>\d+)/model)")
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ def open_model(folder: Path, data: Path = DATA, latents: LatentsParams | None = 
     """Read a model folder.
 
     Args:
-        folder: Such as `runs/base/s0` or `runs/chains/rca/s0/k4/model`.
+        folder: Such as `runs/base/s0` or `runs/chains/rca/s0/round4/model`.
         data: The images, or the latents of them that it was trained on.
         latents: The latent space.
 
@@ -54,8 +53,7 @@ def open_model(folder: Path, data: Path = DATA, latents: LatentsParams | None = 
     if not folder.is_dir():
         raise ReflowbenchError(f"{folder}: no such model folder; {_remedy(folder)}")
     if not data.is_file():
-        maker = "encode_latents@train" if data == LATENTS else "prepare_data"
-        raise ReflowbenchError(f"{data}: no such file; {_commands(maker, data)}")
+        raise ReflowbenchError(f"{data}: no such file; {_commands('encode' if data == DATA else 'prepare_data', data)}")
     velocity, _, shape = load_model(folder, device())
     images = open_data(data, latents)
     if images.shape != shape:
@@ -68,23 +66,23 @@ def _remedy(folder: Path) -> str:
     """How to come by a model folder, by its name and the grid of params.yaml."""
     found = _MODEL.fullmatch(folder.as_posix())
     if not found:
-        return "want one such as runs/base/s0 or runs/chains/METHOD/sSEED/kROUND/model"
+        return "want one such as runs/base/s0 or runs/chains/METHOD/sSEED/roundROUND/model"
     try:
-        grid = read_yaml(PARAMS_FILE)["grid"]
-        methods, seeds, last, groups = grid["methods"], grid["seeds"], len(grid["rounds"]), grid["stages"]
+        params = read_yaml(PARAMS_FILE)
+        methods, seeds, last = params["grid"]["methods"], params["grid"]["seeds"], max(params["grid"]["rounds"])
+        couplings = {name: params["methods"][name]["method"] for name in methods}
     except (ReflowbenchError, KeyError, TypeError):
         return "`dvc repro` makes those of the grid in params.yaml"
-    method, seed, k = found["method"], int(found["base"] or found["seed"]), int(found["k"] or 0)
-    group = next((name for name in _TRAINING if method in groups.get(name, [])), None)
+    method, seed, round_ = found["method"], int(found["base"] or found["seed"]), int(found["round"] or 0)
     stage = None
     if seed in seeds and not method:
         stage = f"train_base@{seed}"
-    elif seed in seeds and group and k <= last:
-        stage = f"{group}@{method}-{seed}-after{k - 1}" if k else f"k0@{method}-{seed}"
+    elif seed in seeds and method in couplings and 0 < round_ <= last:
+        stage = f"rounds/{round_}/dvc.yaml:{couplings[method]}@{method}-{seed}-{round_}"
     if stage is None:
         return (
             f"it is not in the grid of {PARAMS_FILE}: methods {', '.join(map(str, methods))}; seeds "
-            f"{', '.join(map(str, seeds))}; rounds 0 to {last}"
+            f"{', '.join(map(str, seeds))}; rounds 1 to {last}"
         )
     return _commands(stage, folder)
 

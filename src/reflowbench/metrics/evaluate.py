@@ -9,26 +9,26 @@ from typing import Any
 
 import torch
 
-from reflowbench.core.data.blocks import BLOCK, in_blocks
-from reflowbench.core.data.images import ImageSet
-from reflowbench.core.data.packed import PackedImages
-from reflowbench.core.data.space import Space
-from reflowbench.core.data.streamed import fit_pixels
-from reflowbench.core.distributed import spread, world
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.flow.adaptive import solve_adaptive
-from reflowbench.core.flow.path import Velocity
-from reflowbench.core.params import EvaluateParams
 from reflowbench.core.randomness import noise
-from reflowbench.core.resume import flat, part_of
 from reflowbench.core.schemes import ADAPTIVE, NFE_PER_STEP
-from reflowbench.core.workspace import State
+from reflowbench.data.blocks import BLOCK, in_blocks
+from reflowbench.data.images import ImageSet
+from reflowbench.data.packed import PackedImages
+from reflowbench.data.space import Space
+from reflowbench.data.streamed import fit_pixels
+from reflowbench.errors import ReflowbenchError
+from reflowbench.flow.adaptive import solve_adaptive
+from reflowbench.flow.path import Velocity
 from reflowbench.metrics import diversity, families, inversion
 from reflowbench.metrics.families import Family
 from reflowbench.metrics.measurement import Measurement, UndefinedError
 from reflowbench.metrics.memorization import MOST, closer_to_training, nearest_distance
 from reflowbench.metrics.reference import Reference
 from reflowbench.metrics.straightness import sample_with_geometry
+from reflowbench.runtime.distributed import spread, world
+from reflowbench.runtime.params import EvaluateParams
+from reflowbench.runtime.resume import flat, part_of
+from reflowbench.runtime.workspace import State
 
 ADAPTIVE_ROWS = 1024
 """Samples that share the step sizes of the adaptive solver."""

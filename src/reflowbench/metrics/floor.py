@@ -9,13 +9,12 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from reflowbench.core.data.images import ImageSet
-from reflowbench.core.data.packed import Rows as Images
-from reflowbench.core.data.packed import select
-from reflowbench.core.data.streamed import fit_pixels
 from reflowbench.core.jackknife import Rows
-from reflowbench.core.params import EvaluateParams
 from reflowbench.core.randomness import generator
+from reflowbench.data.images import ImageSet
+from reflowbench.data.packed import Rows as Images
+from reflowbench.data.packed import select
+from reflowbench.data.streamed import fit_pixels
 from reflowbench.metrics import diversity, families, neighbours
 from reflowbench.metrics.families import Family
 from reflowbench.metrics.features.base import FeatureNetwork
@@ -24,6 +23,7 @@ from reflowbench.metrics.frechet import Array, FrechetDistance
 from reflowbench.metrics.measurement import Measurement
 from reflowbench.metrics.memorization import nearest_distance
 from reflowbench.metrics.reference import FRECHET, Reference
+from reflowbench.runtime.params import EvaluateParams
 
 RECONSTRUCTIONS, HELDOUT = "reconstructions", "heldout"
 """Further sets that samples are compared with: what the decoder makes of the training images, and held-out images."""

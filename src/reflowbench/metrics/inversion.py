@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from reflowbench.core.data.blocks import in_blocks
-from reflowbench.core.flow.path import Velocity
-from reflowbench.core.flow.solvers import solve
 from reflowbench.core.schemes import FixedSolver
+from reflowbench.data.blocks import in_blocks
+from reflowbench.flow.path import Velocity
+from reflowbench.flow.solvers import solve
 
 SOLVER: FixedSolver = "heun"
 NOISE_LAW = ("inverted_norm", "inverted_ks_norm", "inverted_ks_coordinates", "inverted_correlation")

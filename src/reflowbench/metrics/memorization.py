@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import torch
 
-from reflowbench.core.data.packed import Rows
-from reflowbench.core.data.streamed import pixels
 from reflowbench.core.randomness import generator
+from reflowbench.data.packed import Rows
+from reflowbench.data.streamed import pixels
 
 SUBSETS = 20
 MOST = 10_000

@@ -10,13 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from reflowbench.core.data.images import ImageSet
-from reflowbench.core.data.packed import PackedImages
-from reflowbench.core.data.packed import Rows as Images
-from reflowbench.core.data.streamed import fit_pixels, pixels
 from reflowbench.core.gaussians import Gaussian
 from reflowbench.core.jackknife import Rows, groups_of
-from reflowbench.core.params import EvaluateParams
+from reflowbench.data.images import ImageSet
+from reflowbench.data.packed import PackedImages
+from reflowbench.data.packed import Rows as Images
+from reflowbench.data.streamed import fit_pixels, pixels
 from reflowbench.metrics import classes, diversity, families, neighbours
 from reflowbench.metrics.families import Family
 from reflowbench.metrics.features.base import FeatureNetwork
@@ -25,6 +24,7 @@ from reflowbench.metrics.frechet import FrechetDistance, Projection
 from reflowbench.metrics.kernel import KernelDistance
 from reflowbench.metrics.measurement import Measurement, UndefinedError
 from reflowbench.metrics.neighbours import Neighbourhood, PrecisionRecall
+from reflowbench.runtime.params import EvaluateParams
 
 Array = NDArray[np.float64]
 FRECHET = "frechet_distance"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from reflowbench.core.flow.field import device_of
-from reflowbench.core.flow.path import Velocity
-from reflowbench.core.flow.solvers import trajectory
 from reflowbench.core.schemes import FixedSolver
+from reflowbench.flow.field import device_of
+from reflowbench.flow.path import Velocity
+from reflowbench.flow.solvers import trajectory
 
 
 def sample_with_geometry(

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable, Iterator
 
 import torch
 
-from reflowbench.core.data.blocks import BLOCK, in_blocks
-from reflowbench.core.data.packed import Rows
-from reflowbench.core.distributed import spread
-from reflowbench.core.flow.field import Field
-from reflowbench.core.flow.path import Velocity
-from reflowbench.core.flow.solvers import solve
-from reflowbench.core.params import PairsParams
 from reflowbench.core.schemes import NFE_PER_STEP
+from reflowbench.data.blocks import BLOCK, in_blocks
+from reflowbench.data.packed import Rows
+from reflowbench.flow.field import Field
+from reflowbench.flow.path import Velocity
+from reflowbench.flow.solvers import solve
 from reflowbench.pairs.store import Blocks, Manifest, synthetic_noise
+from reflowbench.runtime.distributed import spread
+from reflowbench.runtime.params import PairsParams
 
 
 def synthetic_pairs(

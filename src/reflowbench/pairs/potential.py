@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from reflowbench.core.optimizer import Adam
-from reflowbench.core.params import PotentialParams
 from reflowbench.core.randomness import noise
+from reflowbench.runtime.params import PotentialParams
 
 
 class Potential:

@@ -18,7 +18,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 
-from reflowbench.core.artifacts import (
+from reflowbench.core.randomness import noise
+from reflowbench.data.blocks import BLOCK
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime.artifacts import (
     DAMAGED,
     atomic,
     read_json,
@@ -27,13 +30,10 @@ from reflowbench.core.artifacts import (
     write_json,
     write_tensors,
 )
-from reflowbench.core.data.blocks import BLOCK
-from reflowbench.core.distributed import world
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.params import Storage
-from reflowbench.core.randomness import noise
-from reflowbench.core.table import Table
-from reflowbench.core.workspace import State
+from reflowbench.runtime.distributed import world
+from reflowbench.runtime.params import Storage
+from reflowbench.runtime.table import Table
+from reflowbench.runtime.workspace import State
 
 Blocks = Callable[[int], Iterable[torch.Tensor]]
 """From a row on, a multiple of BLOCK: the stored halves of pairs in order, shapes (rows, dim)."""

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from reflowbench.core.artifacts import atomic
 from reflowbench.results.access import Results
 from reflowbench.results.statistics import Interval
+from reflowbench.runtime.artifacts import atomic
 
 # Okabe and Ito's palette, its yellow replaced by a dark red: distinct with any colour vision, and by marker.
 COLOURS = ["#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255"]

@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reflowbench.core.artifacts import read_tensors
-from reflowbench.core.evaluations import BASE, SAMPLES_FILE, cell_folder, distance_name
 from reflowbench.report import diversity
 from reflowbench.report.drawing import (
     COLOURS,
@@ -25,6 +23,8 @@ from reflowbench.report.drawing import (
     seeds_of,
 )
 from reflowbench.results.access import Results
+from reflowbench.runtime.artifacts import read_tensors
+from reflowbench.runtime.evaluations import BASE, SAMPLES_FILE, cell_folder, distance_name
 
 
 def write_figures(results: Results, evaluations: Path, spectra: pd.DataFrame, folder: Path) -> None:

@@ -8,8 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from reflowbench.core.evaluations import distance_name
-from reflowbench.core.params import EvaluateParams, LatentsParams, PairsParams, RoundParams
 from reflowbench.core.schemes import ADAPTIVE
 from reflowbench.report import headline
 from reflowbench.report.collapse import (
@@ -24,6 +22,8 @@ from reflowbench.report.tables import FD, cost_columns, models, plain, round_tab
 from reflowbench.results.access import BASELINE, Results
 from reflowbench.results.paired import CONTINUED, TRANSPORT
 from reflowbench.results.verdicts import ASPECTS, MARGIN
+from reflowbench.runtime.evaluations import distance_name
+from reflowbench.runtime.params import EvaluateParams, LatentsParams, PairsParams, RoundParams
 
 VARIANCE = "variance_ratio"
 ALL_NUMBERS = "All numbers: [results.csv](results.csv)."

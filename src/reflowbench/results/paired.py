@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from reflowbench.core.jackknife import jackknife_error
-from reflowbench.core.params import GridParams
 from reflowbench.results.access import BASELINE, Results
 from reflowbench.results.table import Cell, read_cell
+from reflowbench.runtime.params import GridParams
 
 CONTINUED, TRANSPORT = "continued", "ot"
 REFERENCES = (BASELINE, CONTINUED, TRANSPORT)

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from reflowbench.core.params import GridParams
 from reflowbench.results.access import Results
 from reflowbench.results.table import Cell, read_cell
+from reflowbench.runtime.params import GridParams
 
 
 def spectra(results: Results, grid: GridParams, evaluations: Path, bases: Mapping[str, str]) -> pd.DataFrame:

@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
-from reflowbench.core.artifacts import DAMAGED, read_json
-from reflowbench.core.config import parse, shortened
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.evaluations import BASE, METRICS_FILE, cell_folder
-from reflowbench.core.params import GridParams, Group
 from reflowbench.core.schemes import ADAPTIVE
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime.artifacts import DAMAGED, read_json
+from reflowbench.runtime.config import parse, shortened
+from reflowbench.runtime.evaluations import BASE, METRICS_FILE, cell_folder
+from reflowbench.runtime.params import GridParams, Group
 
 _CELL = ["method", "seed", "round"]
 _KIND = ["solver", "nfe", "features", "n_samples", "metric"]
@@ -41,7 +41,7 @@ class Cell:
 
 def cells(grid: GridParams) -> list[Cell]:
     """The models of the grid, in its order."""
-    return [Cell(m, seed, k) for m in grid.methods for seed in grid.seeds for k in (0, *grid.ks)]
+    return [Cell(m, seed, k) for m in grid.methods for seed in grid.seeds for k in (0, *grid.rounds)]
 
 
 def folder_of(cell: Cell, evaluations: Path, bases: Mapping[str, str]) -> Path:
@@ -134,7 +134,7 @@ def gather(
         expected.add(folder)
         conditions = {"profile": profile, "method": cell.method, "seed": cell.seed, "round": cell.k}
         rows += [conditions | row for row in _rows(folder)]
-    found = {path.parent for path in evaluations.glob(f"*/s*/k*/{METRICS_FILE}")}
+    found = {path.parent for path in evaluations.glob(f"*/s*/round*/{METRICS_FILE}")}
     table = pd.DataFrame(rows, columns=COLUMNS)
     _refuse_unequal_updates(table)
     _refuse_unequal_measurements(table)

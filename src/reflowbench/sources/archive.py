@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from reflowbench.core.config import shortened
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime.config import shortened
 from reflowbench.sources.members import CHUNK, Member, Readable, members
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")

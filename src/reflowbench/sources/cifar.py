@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
 from reflowbench.sources import pictures
 from reflowbench.sources.archive import by_last_name, check_pinned, faults_of, is_image, read_files
 from reflowbench.sources.found import Found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
 
 SHAPE = (1, 8, 8)
 LEVELS = 17

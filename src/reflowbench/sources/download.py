@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
 
 PAGES = {
     "cifar10": "https://www.cs.toronto.edu/~kriz/cifar.html",

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
 from reflowbench.sources.archive import by_last_name, check_pinned, counted, faults_of, read_files
 from reflowbench.sources.found import Found
 

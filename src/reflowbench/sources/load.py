@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 
-from reflowbench.core.data.images import ImageSet
-from reflowbench.core.data.packed import SPREAD, PackedImages, Rows
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.params import SOURCES_TO_DOWNLOAD, DataParams
 from reflowbench.core.randomness import generator
+from reflowbench.data.images import ImageSet
+from reflowbench.data.packed import SPREAD, PackedImages, Rows
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime.params import SOURCES_TO_DOWNLOAD, DataParams
 from reflowbench.sources import digits, download, pictures
 from reflowbench.sources.cifar import read_cifar10
 from reflowbench.sources.found import Found

@@ -21,8 +21,8 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from reflowbench.core.config import shortened
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime.config import shortened
 
 CHUNK = 2**16
 DIRECTORY_BYTES = 2**25

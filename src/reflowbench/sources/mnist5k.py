@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.randomness import generator
+from reflowbench.errors import ReflowbenchError
 from reflowbench.sources.archive import faults_of
 from reflowbench.sources.found import Found
 

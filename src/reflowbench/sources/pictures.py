@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from reflowbench.core.config import shortened
-from reflowbench.core.data.png import Bytes
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.data.png import Bytes
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime.config import shortened
 from reflowbench.sources.archive import check_pinned, faults_of, read_files
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from reflowbench.core.artifacts import SCRATCH
-from reflowbench.core.sidecar import RUNS
+from reflowbench.runtime.artifacts import SCRATCH
+from reflowbench.runtime.sidecar import RUNS
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,6 @@ def read_durations(profile: str | None, path: Path = SCRATCH / RUNS) -> Duration
 
 
 def _key(command: tuple[str, ...]) -> tuple[str, ...]:
-    """A stage's command as it is recorded: `stages.k0` is the script `k0`."""
+    """A stage's command as it is recorded: `stages.evaluate` is the script `evaluate`."""
     module, *arguments = command
     return module.rpartition(".")[2], *arguments

@@ -13,7 +13,7 @@ from reflowbench.status.stages import STATES, Stage, State
 
 BASE = "base"
 _URGENCY: tuple[State, ...] = ("running", "missing", "stale", "done")
-_CELL = re.compile(r"(?P<group>\w+)@(?:(?P<method>\w+)-)?(?P<seed>\d+)(?:-(?P<after>after)?(?P<round>\d+))?")
+_CELL = re.compile(r"(?P<group>\w+)@(?:(?P<method>\w+)-)?(?P<seed>\d+)(?:-(?P<round>\d+))?")
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,6 @@ class Group:
 def cells(stages: Sequence[Stage]) -> list[Cell]:
     """Sum the stages up to the models that they make and measure.
 
-    A stage that starts after round j, `...-after<j>`, makes round j + 1.
-
     Args:
         stages: All of them.
 
@@ -67,8 +65,8 @@ def cells(stages: Sequence[Stage]) -> list[Cell]:
     for stage in stages:
         match = _CELL.fullmatch(stage.name)
         if match:
-            k = int(match["round"] or 0) + (match["after"] is not None)
-            found.setdefault((match["method"] or BASE, int(match["seed"]), k), []).append(stage.state)
+            cell = match["method"] or BASE, int(match["seed"]), int(match["round"] or 0)
+            found.setdefault(cell, []).append(stage.state)
     return [Cell(*cell, next(s for s in _URGENCY if s in states)) for cell, states in found.items()]
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from reflowbench.compare.parameters import changed_parameters
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
 from reflowbench.status.locks import writers
 
 State = Literal["done", "stale", "missing", "running"]
@@ -24,17 +24,21 @@ class Stage:
     """One stage of the pipeline.
 
     Attributes:
-        name: Such as `rca@rca-0-after1`.
+        name: Such as `rca@rca-0-2`.
         command: Its script and the script's arguments.
         state: `done`; `stale`: what it ran on has changed, or a stage before it is stale; `missing`: it never
             ran, or its outputs are not here; `running`.
         reasons: Why it is not done.
+        needs: Names of the stages whose outputs it reads.
+        item: Its value on every axis of its group's matrix; None if its group is no matrix.
     """
 
     name: str
     command: tuple[str, ...]
     state: State
     reasons: tuple[str, ...]
+    needs: frozenset[str] = frozenset()
+    item: Mapping[str, Any] | None = None
 
     @property
     def group(self) -> str:
@@ -43,31 +47,30 @@ class Stage:
 
 
 def read_stages() -> list[Stage]:
-    """Read the state of every stage of dvc.yaml in the working folder.
+    """Read the state of every stage of dvc.yaml in the working folder, and of those of its rounds that these need.
 
     DVC's own status asks for the locks of all stages and fails while one runs; its dependencies and
     outputs are asked one by one here, each once, although many stages share them. Takes about 2 s.
 
     Returns:
-        The stages in the order of dvc.yaml.
+        The stages in the order of dvc.yaml, with those of the rounds before the evaluations of their models.
 
     Raises:
         ReflowbenchError: If this is no DVC project, or dvc.yaml, dvc.lock or params.yaml cannot be read.
     """
     from dvc.exceptions import DvcException, NotDvcRepoError
     from dvc.repo import Repo
-    from dvc.repo.graph import build_graph
 
     for tries_left in reversed(range(_TRIES)):
         try:
             with Repo() as repo:
                 if not Path(repo.root_dir).samefile(Path.cwd()):
                     raise ReflowbenchError(f"{Path.cwd()}: the pipeline is in {repo.root_dir}; run this there")
-                stages = list(repo.stage.load_all())
+                stages, graph = _needed(repo)
                 held = writers(Path(repo.tmp_dir))
                 known: dict[Any, dict[str, Any]] = {}
                 states = {stage: _state(stage, held, known) for stage in stages}
-                return list(_follow(states, build_graph(stages)))
+                return list(_follow(states, graph))
         except NotDvcRepoError:
             raise ReflowbenchError(f"{Path.cwd()}: not a DVC project; run this in a clone of the project") from None
         except DvcException as error:
@@ -76,6 +79,34 @@ def read_stages() -> list[Stage]:
                 raise ReflowbenchError(f"DVC cannot read the pipeline: {error}") from None
             time.sleep(0.2)
     raise AssertionError("the last try returns or raises")
+
+
+def _needed(repo: Any) -> tuple[list[Any], Any]:
+    """The stages of dvc.yaml with those of the rounds that they need, and DVC's graph of them."""
+    import networkx as nx
+    from dvc.repo.graph import build_graph
+
+    own = list(repo.stage.load_all())
+    rounds = [stage for path in round_files() for stage in repo.stage.load_all(str(path))]
+    graph = build_graph(own + rounds)  # edges lead to what a stage depends on
+    needed = {stage: nx.descendants(graph, stage) for stage in own}
+    all_needed = set().union(*needed.values())
+    chosen = [stage for stage in rounds if stage in all_needed]
+    behind = [stage for stage in own if needed[stage] & set(chosen)]
+    stages = [stage for stage in own if stage not in behind] + chosen + behind
+    return stages, graph.subgraph(stages)
+
+
+def round_files(root: Path = Path()) -> list[Path]:
+    """The dvc.yaml of each round, in their order."""
+    found = [path for path in root.glob("rounds/*/dvc.yaml") if path.parent.name.isdecimal()]
+    return sorted(found, key=lambda path: int(path.parent.name))
+
+
+def _item(stage: Any) -> Mapping[str, Any] | None:
+    """A stage's own values of the axes, from DVC's resolver, so that no name has to be taken apart."""
+    group, at, key = stage.name.partition("@")
+    return dict(stage.dvcfile.resolver.definitions[group].normalized_iterable[key]) if at else None
 
 
 def _state(stage: Any, held: dict[str, str], known: dict[Any, dict[str, Any]]) -> Stage:
@@ -125,5 +156,6 @@ def _follow(states: dict[Any, Stage], graph: Any) -> Iterator[Stage]:
         if state.state == "done" and before:
             more = f" and {len(before) - 1} more" if len(before) > 1 else ""
             state = replace(state, state="stale", reasons=(f"after {before[0]}{more}",))
-        found[stage] = state
+        needs = frozenset(other.name for other in graph.successors(stage))
+        found[stage] = replace(state, needs=needs, item=_item(stage))
     return (found[stage] for stage in states)

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from reflowbench.core.config import parse, read_yaml
-from reflowbench.core.params import (
+from reflowbench.core.schemes import FixedSolver
+from reflowbench.runtime.config import parse, read_yaml
+from reflowbench.runtime.params import (
     Fraction,
     Group,
     Name,
@@ -19,7 +20,6 @@ from reflowbench.core.params import (
     check_whole_steps,
     distinct,
 )
-from reflowbench.core.schemes import FixedSolver
 
 
 class SampleSize(Group):

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reflowbench.core.artifacts import write_json
-from reflowbench.core.evaluations import SAMPLES_FILE
+from reflowbench.runtime.artifacts import write_json
+from reflowbench.runtime.evaluations import SAMPLES_FILE
 from reflowbench.tracking.contents import Contents, Files, Item
 from reflowbench.tracking.lock import Entry
 
@@ -68,9 +68,9 @@ def gather(folder: Path, outputs: Mapping[str, Files]) -> None:
 
 def _draw(samples: Path, folder: Path) -> None:
     """A grid for each solver and NFE."""
-    from reflowbench.core.artifacts import read_tensors
-    from reflowbench.core.data.images import to_bytes
-    from reflowbench.core.data.png import tile, write_png
+    from reflowbench.data.images import to_bytes
+    from reflowbench.data.png import tile, write_png
+    from reflowbench.runtime.artifacts import read_tensors
 
     tensors, facts = read_tensors(samples)
     for name, images in tensors.items():

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from reflowbench.core.sidecar import LIVE, RUNS
+from reflowbench.runtime.sidecar import LIVE, RUNS
 from reflowbench.tracking.lock import Entry
 
 LIVE_PREFIX = "live/"

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from reflowbench.core.artifacts import content_hash
+from reflowbench.runtime.artifacts import content_hash
 
 Item = Mapping[str, Any]
 """An entry below `deps` or `outs` of a stage in dvc.lock."""

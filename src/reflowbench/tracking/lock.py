@@ -10,9 +10,10 @@ from typing import Any
 
 import yaml
 
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
 
 LOCK = "dvc.lock"
+ROUNDS = "rounds"
 MIRROR_STAGE = "track"
 """Left out of the state: dvc.lock holds no entry for it yet while it runs itself."""
 
@@ -22,23 +23,31 @@ Entry = dict[str, Any]
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def read_lock(path: Path) -> dict[str, Entry]:
-    """Read the stages of a dvc.lock, without the mirror's own.
+def lock_files(root: Path = Path()) -> list[Path]:
+    """The dvc.lock of the pipeline and those of its rounds, as far as they are there."""
+    rounds = [path for path in root.glob(f"{ROUNDS}/*/{LOCK}") if path.parent.name.isdecimal()]
+    own = [root / LOCK] if (root / LOCK).exists() else []
+    return own + sorted(rounds, key=lambda path: int(path.parent.name))
+
+
+def read_lock(root: Path) -> dict[str, Entry]:
+    """Read the stages of the pipeline's dvc.lock and of those of its rounds, without the mirror's own.
 
     Args:
-        path: The file.
+        root: The folder of dvc.yaml.
 
     Returns:
         The lock entry (cmd, deps, params, outs) of each stage by its name, sorted by name.
 
     Raises:
-        ReflowbenchError: If the file is missing or is not a dvc.lock.
+        ReflowbenchError: If there is none, or one is damaged.
     """
-    try:
-        text = path.read_bytes()
-    except FileNotFoundError:
-        raise ReflowbenchError(f"{path}: no such file, so there is nothing to mirror yet; run `dvc repro`") from None
-    return parse_lock(text, str(path))
+    if not (root / LOCK).exists():
+        raise ReflowbenchError(f"{root / LOCK}: no such file, so there is nothing to mirror yet; run `dvc repro`")
+    found: dict[str, Entry] = {}
+    for path in lock_files(root):
+        found |= parse_lock(path.read_bytes(), str(path))
+    return dict(sorted(found.items()))
 
 
 def parse_lock(text: bytes, name: str) -> dict[str, Entry]:
@@ -49,7 +58,7 @@ def parse_lock(text: bytes, name: str) -> dict[str, Entry]:
         name: How errors call it.
 
     Returns:
-        As `read_lock`.
+        As `read_lock`, of this file alone.
 
     Raises:
         ReflowbenchError: If it is not a dvc.lock.

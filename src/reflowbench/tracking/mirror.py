@@ -11,8 +11,8 @@ from pathlib import Path
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Run
 
-from reflowbench.core.artifacts import read_json
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime.artifacts import read_json
 from reflowbench.tracking import artifacts, records
 from reflowbench.tracking.attempts import Attempt, attempt_at
 from reflowbench.tracking.contents import Files

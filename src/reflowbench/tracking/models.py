@@ -23,8 +23,8 @@ from mlflow.pyfunc import FLAVOR_NAME, save_model
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
 import reflowbench
-from reflowbench.core.artifacts import write_json
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime.artifacts import write_json
 
 ALIAS = "best"
 MD5_KEY = "dvc.md5"
@@ -145,8 +145,8 @@ def _logged_model(
 
 def _read(model: Path, images: Path) -> dict[str, Any]:
     """Give what the sampler must know of the images, and the seed of the model's chain."""
-    from reflowbench.core.data.latents import LatentSet, open_data
-    from reflowbench.core.networks.model import load_model
+    from reflowbench.data.latents import LatentSet, open_data
+    from reflowbench.networks.model import load_model
 
     _, _, shape = load_model(model)
     data = open_data(images)
@@ -169,9 +169,9 @@ def save(path: Path, model: Path, images: Path, data: Mapping[str, Any], run_id:
         run_id: Run of the stage that made the model.
         model_id: Id of the logged model.
     """
-    from reflowbench.core.data.latents import LatentSet, open_data
-    from reflowbench.core.networks.model import FACTS as TRAINING
-    from reflowbench.core.networks.model import WEIGHTS as NETWORK
+    from reflowbench.data.latents import LatentSet, open_data
+    from reflowbench.networks.model import FACTS as TRAINING
+    from reflowbench.networks.model import WEIGHTS as NETWORK
 
     described = Model(run_id=run_id, model_uuid=model_id, model_id=model_id)
     with tempfile.TemporaryDirectory() as folder:

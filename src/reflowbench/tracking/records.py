@@ -13,9 +13,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from reflowbench.core.artifacts import read_json
-from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.schemes import ADAPTIVE
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime.artifacts import read_json
 from reflowbench.tracking.lock import Entry
 from reflowbench.tracking.state import UNKNOWN
 
@@ -63,11 +63,11 @@ def cell(entry: Entry) -> dict[str, str]:
 
     Returns:
         `method`, `seed` and `round`, each as far as the command line tells: by its options, or by an
-        output of the form `.../METHOD/sSEED/kROUND`.
+        output of the form `.../METHOD/sSEED/roundROUND`.
     """
     cmd = command(entry)
     found = dict(re.findall(r"--(method|seed|round)[ =](\S+)", cmd))
-    place = re.search(r"--out[ =]\S*?/(?P<method>[^/\s]+)/s(?P<seed>\d+)/k(?P<round>\d+)(?:/|\s|$)", cmd)
+    place = re.search(r"--out[ =]\S*?/(?P<method>[^/\s]+)/s(?P<seed>\d+)/round(?P<round>\d+)(?:/|\s|$)", cmd)
     return {**(place.groupdict() if place else {}), **found}
 
 

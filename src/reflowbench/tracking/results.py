@@ -10,8 +10,8 @@ from pathlib import Path
 
 from mlflow.entities import Metric, Run
 
-from reflowbench.core.artifacts import read_json
-from reflowbench.core.evaluations import BASE, METRICS_FILE
+from reflowbench.runtime.artifacts import read_json
+from reflowbench.runtime.evaluations import BASE, METRICS_FILE
 from reflowbench.tracking import artifacts, records
 from reflowbench.tracking.best import best_cell
 from reflowbench.tracking.contents import Files
@@ -24,7 +24,7 @@ EVALUATIONS = "runs/evaluations/"
 BEST = "best.md5"
 """Tag of a parent: hash of its best model."""
 
-MODEL = "runs/chains/{method}/s{seed}/k{k}/model"
+MODEL = "runs/chains/{method}/s{seed}/round{k}/model"
 IMAGES = "runs/data/train.safetensors"
 LATENTS = "runs/latents/train.safetensors"
 RESULTS, SUMMARY = "reports/results.csv", "reports/summary.json"

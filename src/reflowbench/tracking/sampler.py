@@ -14,15 +14,15 @@ import torch
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-from reflowbench.core.artifacts import read_json
-from reflowbench.core.data.images import ImageSet
-from reflowbench.core.data.latents import open_data
-from reflowbench.core.data.png import Bytes
-from reflowbench.core.device import device
-from reflowbench.core.networks.model import load_model
-from reflowbench.core.stage import set_threads
+from reflowbench.data.images import ImageSet
+from reflowbench.data.latents import open_data
+from reflowbench.data.png import Bytes
 from reflowbench.gallery.draw import samples
 from reflowbench.gallery.models import Model
+from reflowbench.networks.model import load_model
+from reflowbench.runtime.artifacts import read_json
+from reflowbench.runtime.device import device
+from reflowbench.runtime.stage import set_threads
 from reflowbench.tracking.models import DATA, DECODER, PARAMS, WEIGHTS
 
 

@@ -15,8 +15,8 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
-from reflowbench.core.artifacts import atomic
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime.artifacts import atomic
 from reflowbench.tracking.store import Store, StoreError
 
 EXPERIMENT = "reflowbench"

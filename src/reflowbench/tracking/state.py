@@ -13,9 +13,9 @@ from functools import cached_property
 from pathlib import Path
 
 from reflowbench import git
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
 from reflowbench.tracking.contents import Contents
-from reflowbench.tracking.lock import LOCK, Entry, parse_lock, read_lock, state_hash
+from reflowbench.tracking.lock import LOCK, ROUNDS, Entry, parse_lock, read_lock, state_hash
 
 UNKNOWN = "unknown"
 EXPERIMENTS = "refs/exps"
@@ -58,14 +58,12 @@ def open_state(workspace: Path, revision: str | None = None) -> Iterator[State]:
         ReflowbenchError: If there is no such revision, or its dvc.lock is missing or damaged.
     """
     if revision is None:
-        entries = read_lock(workspace / LOCK)
+        entries = read_lock(workspace)
         yield State(entries, Contents(workspace, [workspace]), _tags(workspace), checked_out=True)
         return
     ref, experiment = _resolve(revision, workspace)
     commit = git.commit_of(ref, workspace)
-    text = git.ask("show", f"{commit}:./{LOCK}", folder=workspace)
-    if text is None:
-        raise ReflowbenchError(f"{revision}: has no {LOCK}; name a revision at which `dvc repro` had run")
+    entries = _entries(commit, revision, workspace)
     is_branch = git.ask("show-ref", "--verify", "--quiet", f"refs/heads/{revision}", folder=workspace) is not None
     branch = revision if is_branch else UNKNOWN
     tags = {"git.commit": commit, "git.branch": branch, "git.dirty": "false"}
@@ -76,7 +74,20 @@ def open_state(workspace: Path, revision: str | None = None) -> Iterator[State]:
         if reports:
             _write(reports, Path(folder))
         contents = Contents(workspace, [Path(folder), workspace])
-        yield State(parse_lock(text, f"{LOCK} of {revision}"), contents, tags, checked_out=False)
+        yield State(entries, contents, tags, checked_out=False)
+
+
+def _entries(commit: str, revision: str, workspace: Path) -> dict[str, Entry]:
+    """The lock entries of a revision, of the pipeline and of its rounds."""
+    names = git.line("ls-tree", "-r", "--name-only", commit, "--", LOCK, f"{ROUNDS}/", folder=workspace) or ""
+    found: dict[str, Entry] = {}
+    locks = [name for name in names.splitlines() if Path(name).name == LOCK]
+    if LOCK not in locks:
+        raise ReflowbenchError(f"{revision}: has no {LOCK}; name a revision at which `dvc repro` had run")
+    for name in locks:
+        text = git.ask("show", f"{commit}:./{name}", folder=workspace)
+        found |= parse_lock(text or b"", f"{name} of {revision}")
+    return dict(sorted(found.items()))
 
 
 def _write(archive: bytes, folder: Path) -> None:

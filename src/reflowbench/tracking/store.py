@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from reflowbench.core.artifacts import read_json, write_json
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime.artifacts import read_json, write_json
 
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
 REACH_SECONDS = 3

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reflowbench.core import sidecar
+from reflowbench.runtime import sidecar
 from reflowbench.tracking.attempts import Attempt, read_attempts
 from reflowbench.tracking.live import settle
 from reflowbench.tracking.state import State, open_state

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from reflowbench.core.params import OptimParams
+from reflowbench.runtime.params import OptimParams
 
 
 def decay(params: OptimParams, update: int) -> float:

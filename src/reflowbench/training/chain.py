@@ -12,14 +12,14 @@ from pathlib import Path
 
 from torch import nn
 
-from reflowbench.core.data.images import ImageSet
-from reflowbench.core.networks import registry
-from reflowbench.core.params import Group, NetworkParams, OptimParams, PairsParams
 from reflowbench.couplings.shared.base import Inputs, Spent
 from reflowbench.couplings.shared.independent import Independent
-from reflowbench.couplings.shared.registry import Method
+from reflowbench.couplings.shared.method import Method
+from reflowbench.data.images import ImageSet
+from reflowbench.networks import registry
 from reflowbench.pairs.generate import inverted_pairs, synthetic_pairs
 from reflowbench.pairs.store import StoredHalf, write_pairs
+from reflowbench.runtime.params import Group, NetworkParams, OptimParams, PairsParams
 from reflowbench.training.guard import Step
 from reflowbench.training.loop import Trainer
 

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from reflowbench.core.device import autocast
-from reflowbench.core.distributed import world
-from reflowbench.core.flow.field import device_of
-from reflowbench.core.flow.loss import velocity_loss
 from reflowbench.core.optimizer import Adam
-from reflowbench.core.params import OptimParams
 from reflowbench.core.randomness import generator
+from reflowbench.flow.field import device_of
+from reflowbench.flow.loss import velocity_loss
+from reflowbench.runtime.device import autocast
+from reflowbench.runtime.distributed import world
+from reflowbench.runtime.params import OptimParams
 
 _LEAST_SCALE = 1.0
 

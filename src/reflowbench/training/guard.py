@@ -11,10 +11,10 @@ from pathlib import Path
 
 import torch
 
-from reflowbench.core import sidecar
-from reflowbench.core.artifacts import write_tensors
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.params import GuardParams
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime import sidecar
+from reflowbench.runtime.artifacts import write_tensors
+from reflowbench.runtime.params import GuardParams
 
 STOP = GuardParams(explosion=1000.0, restarts=0, every=50, lr_factor=0.5)
 """The guard where no parameters ask for another: no restart."""

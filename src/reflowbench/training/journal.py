@@ -19,9 +19,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from reflowbench.core import sidecar
-from reflowbench.core.distributed import world
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime import sidecar
+from reflowbench.runtime.distributed import world
 from reflowbench.training.guard import Step
 
 VARIABLE = "REFLOWBENCH_LIVE"

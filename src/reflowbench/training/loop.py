@@ -12,17 +12,17 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from reflowbench.core import sidecar
-from reflowbench.core.artifacts import require_space
-from reflowbench.core.distributed import world
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.flow.times import draw_times
 from reflowbench.core.optimizer import Adam
-from reflowbench.core.params import GuardParams, OptimParams
 from reflowbench.core.randomness import generator
-from reflowbench.core.resume import flat, part_of
-from reflowbench.core.workspace import State
 from reflowbench.couplings.shared.base import Coupling, Networks, Spent
+from reflowbench.errors import ReflowbenchError
+from reflowbench.flow.times import draw_times
+from reflowbench.runtime import sidecar
+from reflowbench.runtime.artifacts import require_space
+from reflowbench.runtime.distributed import world
+from reflowbench.runtime.params import GuardParams, OptimParams
+from reflowbench.runtime.resume import flat, part_of
+from reflowbench.runtime.workspace import State
 from reflowbench.training.average import decay
 from reflowbench.training.gradient import Gradient
 from reflowbench.training.guard import STOP, Step, fault, keep_batch

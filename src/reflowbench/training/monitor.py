@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from reflowbench.core.artifacts import write_text
-from reflowbench.core.data.blocks import in_blocks
-from reflowbench.core.data.images import ImageSet
-from reflowbench.core.data.png import tile, write_png
-from reflowbench.core.data.streamed import fit_pixels
-from reflowbench.core.distributed import world
-from reflowbench.core.flow.solvers import solve
 from reflowbench.core.gaussians import squared_wasserstein
-from reflowbench.core.params import MonitorParams
 from reflowbench.core.randomness import noise
-from reflowbench.core.workspace import State
+from reflowbench.data.blocks import in_blocks
+from reflowbench.data.images import ImageSet
+from reflowbench.data.png import tile, write_png
+from reflowbench.data.streamed import fit_pixels
+from reflowbench.flow.solvers import solve
+from reflowbench.runtime.artifacts import write_text
+from reflowbench.runtime.distributed import world
+from reflowbench.runtime.params import MonitorParams
+from reflowbench.runtime.workspace import State
 from reflowbench.training.guard import Step
 from reflowbench.training.loop import Trainer
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import yaml
 
-from reflowbench.core.artifacts import write_text
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime.artifacts import write_text
 from reflowbench.tracking.lock import LOCK
 
 RWLOCK = Path(".dvc/tmp/rwlock")
@@ -36,7 +36,7 @@ def recover(root: Path = Path()) -> list[str]:
     Raises:
         ReflowbenchError: If something is to be done and a `dvc` is at work, which may be writing just that.
     """
-    found = [path for path in (root / LOCK, *sorted(root.glob(f"*/{LOCK}"))) if path.exists()]
+    found = [path for pattern in ("", "*/", "*/*/") for path in sorted(root.glob(f"{pattern}{LOCK}"))]
     rwlock = root / RWLOCK
     if all(map(_is_whole, found)) and _is_json(rwlock):
         return []

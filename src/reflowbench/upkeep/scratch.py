@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from reflowbench.core import locks, sidecar, workspace
-from reflowbench.core.artifacts import read_json
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime import locks, sidecar, workspace
+from reflowbench.runtime.artifacts import read_json
 
 
 @dataclass(frozen=True)

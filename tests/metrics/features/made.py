@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 from reflowbench import profiles
-from reflowbench.core.data.images import ImageSet
-from reflowbench.core.params import EvaluateParams
+from reflowbench.data.images import ImageSet
 from reflowbench.metrics.features.classifier import Classifier
 from reflowbench.metrics.features.registry import load_networks
+from reflowbench.runtime.params import EvaluateParams
 from tests.conftest import ROOT
 
 MODES = ("clean", "legacy_tensorflow", "legacy_pytorch")

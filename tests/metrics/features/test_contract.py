@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from reflowbench.core.evaluations import distance_name
 from reflowbench.metrics.features import inception
 from reflowbench.metrics.features.base import blockwise
 from reflowbench.metrics.features.classifier import Classifier
 from reflowbench.metrics.features.registry import load_networks
+from reflowbench.runtime.evaluations import distance_name
 from tests.conftest import ROOT
 from tests.metrics.features.made import MODES, NAMES, SHAPES, digest, images, load, params
 
@@ -68,7 +68,7 @@ def test_nothing_heavy_is_imported_unasked():
 import sys
 from pathlib import Path
 from reflowbench import profiles
-from reflowbench.core.params import EvaluateParams
+from reflowbench.runtime.params import EvaluateParams
 from reflowbench.metrics.features.classifier import Classifier
 from reflowbench.metrics.features.registry import load_networks
 values = profiles.resolve("tiny", Path("profiles"))["evaluate"] | {"features": ["classifier", "pixels"]}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
 from reflowbench.metrics.features import efficientnet
 from tests.metrics.features.made import load
 

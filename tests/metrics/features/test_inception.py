@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
 from reflowbench.metrics.features import inception
 from tests.metrics.features.made import MODES, digest, images, params
 

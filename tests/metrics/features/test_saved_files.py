@@ -5,8 +5,8 @@ import shutil
 import pytest
 import torch
 
-from reflowbench.core.data.images import ImageSet
-from reflowbench.core.data.png import write_png
+from reflowbench.data.images import ImageSet
+from reflowbench.data.png import write_png
 from reflowbench.metrics.features import efficientnet, inception
 from tests.metrics.features.made import MODES, SHAPES, images, load
 

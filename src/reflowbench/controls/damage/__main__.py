@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from reflowbench.controls.damage.report import insert
-from reflowbench.core.artifacts import write_text
+from reflowbench.runtime.artifacts import write_text
 
 PAGE, REPORT = Path("docs/metrics.md"), Path("reports/controls/damage.md")
 

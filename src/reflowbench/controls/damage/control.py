@@ -13,15 +13,15 @@ import torch
 
 from reflowbench.controls.damage.damages import DAMAGES, DamageParams, Split, split
 from reflowbench.controls.damage.expected import EXPECTED, ROWS, Direction, Row
-from reflowbench.core.data.images import ImageSet
-from reflowbench.core.params import EvaluateParams
 from reflowbench.core.randomness import generator
+from reflowbench.data.images import ImageSet
 from reflowbench.metrics.features.base import FeatureNetwork
 from reflowbench.metrics.features.classifier import Classifier
 from reflowbench.metrics.features.pixels import Pixels
 from reflowbench.metrics.memorization import closer_to_training, nearest_distance
 from reflowbench.metrics.reference import Reference
 from reflowbench.results.statistics import Interval, interval
+from reflowbench.runtime.params import EvaluateParams
 
 MARGIN = 1.0
 """A metric moves if its interval excludes 0 and the change is at least so many standard deviations of the undamaged

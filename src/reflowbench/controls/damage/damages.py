@@ -10,10 +10,10 @@ import torch
 from pydantic import Field
 from torch.nn.functional import one_hot, pad
 
-from reflowbench.core.data.images import ImageSet
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.params import Group, PositiveInt
 from reflowbench.core.randomness import generator
+from reflowbench.data.images import ImageSet
+from reflowbench.errors import ReflowbenchError
+from reflowbench.runtime.params import Group, PositiveInt
 
 
 class DamageParams(Group):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from reflowbench.controls.damage.control import MARGIN, Change
 from reflowbench.controls.damage.damages import DAMAGES, DamageParams
 from reflowbench.controls.damage.expected import BETTER, EXPECTED, IN_BOTH, ROWS, Row
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
 
 COLUMNS = (
     "damage",

@@ -10,11 +10,11 @@ from torch import nn
 
 from reflowbench.controls.gans.mixtures import Mixture
 from reflowbench.controls.gans.params import FlowParams
-from reflowbench.core.data.images import ImageSet
-from reflowbench.core.flow.solvers import solve
 from reflowbench.core.randomness import generator, noise
 from reflowbench.core.schemes import NFE_PER_STEP
 from reflowbench.couplings.reflow import METHOD, ReflowParams
+from reflowbench.data.images import ImageSet
+from reflowbench.flow.solvers import solve
 from reflowbench.training.chain import Chain, base_trainer
 from reflowbench.training.guard import Step
 

@@ -13,8 +13,8 @@ from torch.nn.functional import softplus
 from reflowbench.controls.gans.layers import Discriminator, Generator
 from reflowbench.controls.gans.mixtures import Mixture
 from reflowbench.controls.gans.params import GanParams, Variant
-from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.randomness import generator, noise
+from reflowbench.errors import ReflowbenchError
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from reflowbench.core.params import Group, Network, PairsParams, PositiveInt, RoundParams, check_whole_steps
 from reflowbench.core.schemes import FixedSolver
+from reflowbench.runtime.params import Group, Network, PairsParams, PositiveInt, RoundParams, check_whole_steps
 
 Variant = Literal["plain", "noise", "wgan_gp", "minibatch", "packing"]
 MixtureName = Literal["ring", "grid"]

@@ -12,8 +12,8 @@ import torch
 from reflowbench.controls.gans.mixtures import Mixture, mixture
 from reflowbench.controls.gans.modes import EXPECTED_SHARE, mode_scores
 from reflowbench.controls.gans.params import GansParams
-from reflowbench.core.artifacts import atomic, write_text
 from reflowbench.results.statistics import interval
+from reflowbench.runtime.artifacts import atomic, write_text
 
 _DPI = 110
 _COLOURS = {"real": "#000000", "gan": "#D55E00", "reflow": "#0072B2"}  # of Okabe and Ito's palette

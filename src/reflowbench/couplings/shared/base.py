@@ -9,14 +9,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from reflowbench.core.data.images import ImageSet
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.flow.field import Field
-from reflowbench.core.flow.path import Velocity
-from reflowbench.core.params import PairsParams
 from reflowbench.core.randomness import generator
 from reflowbench.core.schemes import Precision
+from reflowbench.data.images import ImageSet
+from reflowbench.errors import ReflowbenchError
+from reflowbench.flow.field import Field
+from reflowbench.flow.path import Velocity
 from reflowbench.pairs.store import StoredHalf, synthetic_noise
+from reflowbench.runtime.params import PairsParams
 
 Pairs = tuple[torch.Tensor, torch.Tensor]
 """(x0, x1): noise and image, each of shape (n, dim)."""

@@ -8,12 +8,12 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.params import Fraction, Group
 from reflowbench.core.schemes import Source
 from reflowbench.couplings.shared.base import Inputs, Networks, Pairs, Spent
+from reflowbench.errors import ReflowbenchError
 from reflowbench.pairs.generate import inverted_pairs
 from reflowbench.pairs.store import StoredHalf, write_pairs
+from reflowbench.runtime.params import Fraction, Group
 
 Correction = Callable[[torch.Tensor, int], torch.Tensor]
 """(inverted noise of all real images, how often it was rebuilt) -> noise to train on, one or more rows an image."""

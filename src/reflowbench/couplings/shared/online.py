@@ -5,15 +5,15 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 
-from reflowbench.core.distributed import world
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.flow.path import Velocity
-from reflowbench.core.flow.solvers import solve
-from reflowbench.core.params import Fraction, Group, PositiveInt
 from reflowbench.core.randomness import noise
 from reflowbench.core.schemes import NFE_PER_STEP, FixedSolver, Source
 from reflowbench.couplings.shared.base import Coupling, Inputs, Networks, Pairs, join
+from reflowbench.errors import ReflowbenchError
+from reflowbench.flow.path import Velocity
+from reflowbench.flow.solvers import solve
 from reflowbench.pairs.assignment import assign
+from reflowbench.runtime.distributed import world
+from reflowbench.runtime.params import Fraction, Group, PositiveInt
 
 
 class OnlineParams(Group):

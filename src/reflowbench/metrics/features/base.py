@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from reflowbench.core.data.blocks import BLOCK, in_blocks
-from reflowbench.core.data.packed import Rows
+from reflowbench.data.blocks import BLOCK, in_blocks
+from reflowbench.data.packed import Rows
 
 Array = NDArray[np.float64]
 

@@ -14,16 +14,16 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from reflowbench.core.artifacts import read_tensors, write_tensors
-from reflowbench.core.data.images import ImageSet
-from reflowbench.core.data.packed import Rows
-from reflowbench.core.errors import ReflowbenchError
 from reflowbench.core.optimizer import Adam
-from reflowbench.core.params import FeaturesParams
 from reflowbench.core.randomness import generator
-from reflowbench.core.resume import flat, part_of
-from reflowbench.core.workspace import State
+from reflowbench.data.images import ImageSet
+from reflowbench.data.packed import Rows
+from reflowbench.errors import ReflowbenchError
 from reflowbench.metrics.features.base import blockwise
+from reflowbench.runtime.artifacts import read_tensors, write_tensors
+from reflowbench.runtime.params import FeaturesParams
+from reflowbench.runtime.resume import flat, part_of
+from reflowbench.runtime.workspace import State
 
 _AT_ONCE = 2048
 """Held-out images that are classified at a time."""

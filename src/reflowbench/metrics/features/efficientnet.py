@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from reflowbench.core.data.images import rgb_bytes
-from reflowbench.core.data.packed import Rows
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.data.images import rgb_bytes
+from reflowbench.data.packed import Rows
+from reflowbench.errors import ReflowbenchError
 from reflowbench.metrics.features.base import blockwise
 from reflowbench.metrics.features.weights import verify
 

@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from reflowbench.core.data.images import rgb_bytes
-from reflowbench.core.data.packed import Rows
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.params import InceptionParams
+from reflowbench.data.images import rgb_bytes
+from reflowbench.data.packed import Rows
+from reflowbench.errors import ReflowbenchError
 from reflowbench.metrics.features.base import blockwise
 from reflowbench.metrics.features.weights import verify
+from reflowbench.runtime.params import InceptionParams
 
 BLOCK = 8
 """Images at a time. Small, because the last block is filled up and 299x299 pixels are costly."""

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from reflowbench.core.data.packed import Rows
+from reflowbench.data.packed import Rows
 from reflowbench.metrics.features.base import blockwise
 
 

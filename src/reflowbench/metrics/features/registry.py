@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from reflowbench.core.params import EvaluateParams
 from reflowbench.metrics.features.base import FeatureNetwork
 from reflowbench.metrics.features.classifier import Classifier
+from reflowbench.runtime.params import EvaluateParams
 
 
 def load_networks(

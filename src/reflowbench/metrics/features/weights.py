@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
 
 
 def verify(path: Path, sha256: str, asked_for: str, remedy: str) -> None:

@@ -8,14 +8,14 @@ import platform
 from collections.abc import Sequence
 from pathlib import Path
 
-from reflowbench.core.artifacts import content_hash
-from reflowbench.core.evaluations import distance_name
 from reflowbench.core.schemes import ADAPTIVE
 from reflowbench.report.markdown import Settings, parameters
 from reflowbench.report.page.markup import Html, element, grid, join, prose
 from reflowbench.report.page.numbers import Numbers
 from reflowbench.report.page.words import listed
 from reflowbench.report.tables import FD, plain
+from reflowbench.runtime.artifacts import content_hash
+from reflowbench.runtime.evaluations import distance_name
 
 Facts = list[tuple[str, str]]
 

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from reflowbench.core.artifacts import read_tensors
-from reflowbench.core.data.images import to_bytes
-from reflowbench.core.data.png import Bytes, tile
-from reflowbench.core.evaluations import BASE, SAMPLES_FILE, cell_folder
 from reflowbench.core.schemes import ADAPTIVE
+from reflowbench.data.images import to_bytes
+from reflowbench.data.png import Bytes, tile
 from reflowbench.results.access import Results
+from reflowbench.runtime.artifacts import read_tensors
+from reflowbench.runtime.evaluations import BASE, SAMPLES_FILE, cell_folder
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from reflowbench.core.errors import ReflowbenchError
+from reflowbench.errors import ReflowbenchError
 from reflowbench.theory.dae.autoencoder import Fit, Measured, Setting, gradient_descent, least_squares, train_rounds
 from reflowbench.theory.params import TheoryDaeParams, TheoryPhaseParams
 

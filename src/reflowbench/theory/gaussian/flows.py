@@ -12,17 +12,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from reflowbench.core.artifacts import scratch_folder, write_tensors
-from reflowbench.core.errors import ReflowbenchError
-from reflowbench.core.flow.path import Velocity
-from reflowbench.core.flow.solvers import trajectory
-from reflowbench.core.networks import registry as networks
-from reflowbench.core.params import Group
 from reflowbench.core.randomness import generator, noise
 from reflowbench.core.schemes import NFE_PER_STEP
-from reflowbench.couplings.shared.registry import Method
+from reflowbench.couplings.shared.method import Method
+from reflowbench.errors import ReflowbenchError
+from reflowbench.flow.path import Velocity
+from reflowbench.flow.solvers import trajectory
 from reflowbench.metrics.measurement import UndefinedError
 from reflowbench.metrics.straightness import sample_with_geometry
+from reflowbench.networks import registry as networks
+from reflowbench.runtime.artifacts import scratch_folder, write_tensors
+from reflowbench.runtime.params import Group
 from reflowbench.theory.gaussian.scores import names, scores
 from reflowbench.theory.gaussian.targets import DiagonalGaussian, Target, TargetName, as_images, target
 from reflowbench.theory.params import TheoryGaussianParams

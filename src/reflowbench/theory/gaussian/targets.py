@@ -15,9 +15,9 @@ from typing import Literal
 import numpy as np
 import torch
 
-from reflowbench.core.data.images import ImageSet
 from reflowbench.core.gaussians import Gaussian
 from reflowbench.core.randomness import generator
+from reflowbench.data.images import ImageSet
 
 TargetName = Literal["gaussian", "mixture"]
 _HALVINGS = 40

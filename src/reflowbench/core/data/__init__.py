@@ -1,1 +1,0 @@
-"""Real images as tensors, whatever their source."""

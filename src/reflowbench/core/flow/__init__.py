@@ -1,1 +1,0 @@
-"""Rectified flow: the linear path, the velocity regression loss, and ODE solvers in both directions."""

@@ -1,1 +1,0 @@
-"""Velocity networks v(x, t), built from parameters and stored as safetensors."""
