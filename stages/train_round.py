@@ -11,12 +11,12 @@ from reflowbench.pairs.store import StoredHalf
 from reflowbench.runtime.config import load_group
 from reflowbench.runtime.device import device
 from reflowbench.runtime.distributed import world
+from reflowbench.runtime.journal import Journal
 from reflowbench.runtime.params import GuardParams, LatentsParams, MonitorParams, PairsParams, RoundParams
 from reflowbench.runtime.resume import Resumable
 from reflowbench.runtime.stage import drive, run_stage, set_threads
 from reflowbench.runtime.workspace import open_workspace
 from reflowbench.training.chain import Round
-from reflowbench.training.journal import Journal
 from reflowbench.training.monitor import Monitor
 
 GROUPS = (RoundParams, GuardParams, PairsParams, MonitorParams, LatentsParams)
