@@ -81,8 +81,22 @@ def _run(args: argparse.Namespace) -> None:
     options = Options(args.workers, args.threads, args.retry, args.folder, args.keep, finish, request, pipeline)
     status = launch(options, sys.stdout)
     if status == 0 and finish:
+        if pipeline == Path("dvc.yaml"):
+            _mirror()
         uptodate.remember(pipeline)
     sys.exit(status)
+
+
+def _mirror() -> None:
+    """Bring MLflow up to date where stages came from the cache; say where the results are."""
+    from reflowbench.tracking.store import StoreError
+    from reflowbench.tracking.sync import sync_if_changed
+
+    try:
+        print(sync_if_changed())
+    except StoreError as error:
+        print(f"WARNING: {error}", file=sys.stderr)
+    print("results: reports/report.md, and reports/index.html to explore")
 
 
 def _pipeline(path: Path) -> Path:

@@ -25,8 +25,8 @@ _KEPT = (".md", ".html", ".csv", ".json")
 def launch_profile(name: str, arguments: list[str], file: TextIO) -> int:
     """Run a profile; its results, params.yaml and dvc.lock files go to `reports/NAME`.
 
-    It shares DVC's cache with this checkout, so cells that another profile has run come from there. One that was stopped
-    resumes: what is done is in the cache, what is saved is in this checkout's scratch space.
+    It shares DVC's cache with this checkout, so cells that another profile has run come from there. After an
+    interruption it resumes: finished stages are in the cache, checkpoints in this checkout's scratch space.
 
     Args:
         name: The profile.

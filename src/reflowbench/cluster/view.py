@@ -66,7 +66,7 @@ class Log:
 
 
 class View:
-    """Shows runs on a terminal as a table that follows them, elsewhere as a line whenever one has ended or is tried again."""
+    """Shows runs on a terminal as a table that follows them, elsewhere as a line when one ends or is tried again."""
 
     def __init__(self, runs: Mapping[str, Run], file: TextIO) -> None:
         """Prepare.
