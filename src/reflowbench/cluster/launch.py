@@ -134,9 +134,15 @@ def launch(options: Options, file: TextIO) -> int:
             except BaseException:  # nobody would look after what runs
                 schedule.stop()
                 raise
+        changed = crew.changed()
         crew.record()
         if signals:
             return _stopped(signals[-1], file)
+        if changed:
+            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+            print(f"changed while this ran: {', '.join(changed[:3])}{more}. What ran is as it was before, and in DVC's "
+                  "cache; run this again for the rest", file=file)  # fmt: skip
+            return 1
         variables = crew.variables(root)
         _dvc(["checkout", "--quiet", "--allow-missing"], variables, signals)  # what fails, `dvc repro` makes good
         if signals:
@@ -229,6 +235,10 @@ class _Crew:
         for lock in self._locks(clone):
             made = {name: text for name, text in lockfile.entries(lock).items() if name in run.task.stages}
             self._made.setdefault(lock.relative_to(clone), {}).update(made)
+
+    def changed(self) -> list[str]:
+        """Files that stages read and that have changed in the checkout since the launch began."""
+        return self._clones.changed()
 
     def record(self) -> None:
         """Put into the checkout's dvc.lock files what tasks made; DVC is kept from them meanwhile."""
