@@ -35,6 +35,7 @@ LIVE_VARIABLE = "REFLOWBENCH_LIVE"
 _POLL = 0.2
 _UNKNOWN = 10.0
 """Seconds that a stage may take which was never timed: only the order of tasks depends on it."""
+_SHOWN = ("Running stage", "WARNING", "ERROR", "ignored: ")
 _ERROR = re.compile(r"^ERROR: (.*)", re.MULTILINE)
 
 
@@ -153,8 +154,12 @@ def launch(options: Options, file: TextIO) -> int:
             return 1
         if not options.finish:
             return 0
-        print(f"then, here: {', '.join(plan.final) or 'nothing'}", file=file, flush=True)
-        status = _dvc(["repro", "--quiet", str(options.pipeline)], variables, signals)
+        log = options.folder / "logs" / "final.log"
+        log.unlink(missing_ok=True)
+        status = _dvc(["repro", str(options.pipeline)], variables, signals, log)
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith(_SHOWN):  # not that hundreds of stages are up to date
+                print(line, file=file)
         return _stopped(signals[-1], file) if signals else status
 
 
@@ -307,13 +312,13 @@ def _last_error(log: str) -> str:
     return next(own, errors[-1] if errors else "")
 
 
-def _dvc(arguments: list[str], variables: dict[str, str], signals: list[int]) -> int:
-    """Run DVC in the checkout, with what it says on this process's output.
+def _dvc(arguments: list[str], variables: dict[str, str], signals: list[int], log: Path | None = None) -> int:
+    """Run DVC in the checkout, with what it says in a log, or on this process's output.
 
     Returns:
         Its exit status.
     """
-    process = Process([sys.executable, "-m", "dvc", *arguments], Path.cwd(), os.environ | variables, None)
+    process = Process([sys.executable, "-m", "dvc", *arguments], Path.cwd(), os.environ | variables, log)
     while (status := process.poll()) is None:
         _pass_on(signals, process)
         time.sleep(_POLL)
