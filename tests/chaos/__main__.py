@@ -27,15 +27,15 @@ from tests.chaos.two_runs import two_at_once
 KINDS = ("kill", "signal", "lock", "disk", "concurrent", "clock", "damage")
 Task = tuple[str, Callable[[Bench, Random], Outcome]]
 
-K0, PAIRS, TRAINING, EVALUATION = "k0@rca-0", "generate_pairs@rca-0-after0", "rca@rca-0-after0", "evaluate@rca-0-1"
-CHAIN = [PAIRS, "rca_regenerate@rca-0-after0", TRAINING, EVALUATION]
-WORKING = ["train_features", "train_base@0", *CHAIN, "reflow@reflow-0-after0", "ocar@ocar-0-after0", "evaluate_base@0"]
+K0, PAIRS, TRAINING, EVALUATION = "k0@rca-0", "generate_pairs@rca-0-1", "rca@rca-0-1", "evaluate@rca-0-1"
+CHAIN = [PAIRS, "rca_regenerate@rca-0-1", TRAINING, EVALUATION]
+WORKING = ["train_features", "train_base@0", *CHAIN, "reflow@reflow-0-1", "ocar@ocar-0-1", "evaluate_base@0"]
 THEORY = [f"{PREFIX}{name}" for name in ("theory_gaussian@rca", "theory_gaussian_base", "theory_dae@0.1")]
 BRIEF = ["prepare_data", K0, "summarize", "report", *THEORY, f"{PREFIX}theory_phase", f"{PREFIX}theory_report"]
-ROUND = "runs/chains/rca/s0/k1"
+ROUND = "runs/chains/rca/s0/round1"
 MODEL = (TRAINING, f"{ROUND}/model/model.safetensors", EVALUATION)
 SHARD = (PAIRS, f"{ROUND}/synthetic/shard-00000.safetensors", TRAINING)
-METRICS = (EVALUATION, "runs/evaluations/rca/s0/k1/metrics.json", "summarize")
+METRICS = (EVALUATION, "runs/evaluations/rca/s0/round1/metrics.json", "summarize")
 
 
 def long_tasks(kills: int, rng: Random) -> Iterator[Task]:
@@ -46,7 +46,7 @@ def long_tasks(kills: int, rng: Random) -> Iterator[Task]:
         yield "concurrent", lambda b, r, s=stages, t=target: two_at_once(b, s, t, r)
     for flipped in (MODEL, SHARD, METRICS, MODEL, SHARD):
         yield "damage", lambda b, r, f=flipped: flipped_bit(b, *f, r)
-    for stage in (TRAINING, PAIRS, EVALUATION, "ocar@ocar-0-after0"):
+    for stage in (TRAINING, PAIRS, EVALUATION, "ocar@ocar-0-1"):
         yield "clock", lambda b, r, s=stage: clock_jumps(b, s, r)
     for number in (signal.SIGTERM, signal.SIGINT):
         for stage in [*WORKING, "report", THEORY[0]]:

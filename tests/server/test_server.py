@@ -150,7 +150,7 @@ def other(tmp_path):
     """The finished pipeline of somebody else, which differs in one stage."""
     workspace = make(tmp_path / "other")
     stages = entries(workspace)
-    stages["reflow@rca-0-after0"]["params"]["params.yaml"]["round"]["lr"] = 0.002
+    stages["reflow@rca-0-1"]["params"]["params.yaml"]["round"]["lr"] = 0.002
     write_lock(workspace, stages)
     return workspace
 
@@ -222,4 +222,4 @@ def test_another_sync_comes_in_between(server, workspace, other, monkeypatch, ca
     assert sync(workspace).complete and not todo
     names = [name for (name,) in server.sql("SELECT name FROM runs WHERE lifecycle_stage = 'active' ORDER BY name")]
     twice = {name for name in names if names.count(name) > 1}
-    assert twice == {"reflow@rca-0-after0"}, "the one that differs"
+    assert twice == {"reflow@rca-0-1"}, "the one that differs"
