@@ -46,7 +46,7 @@ def main() -> None:
             print("stale:", *names, sep="\n  ", file=sys.stderr)
             sys.exit(
                 f"ERROR: the results of {pipeline} are older than code or parameters; run `{command}` and commit them. "
-                "(Where runs/ is of another profile or branch, `make repro` brings it up to date, or gate a fresh clone)"
+                "(Where runs/ is of another profile or branch, `make repro` brings it up to date; or gate a new clone)"
             )
     print("lock gate: the committed results come from the committed code and parameters")
     for pipeline, command in NOTED.items():
