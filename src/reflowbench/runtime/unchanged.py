@@ -67,10 +67,10 @@ class Snapshot:
             ReflowbenchError: If a file that was read has changed since; of the parameter file, a noted value, or any if
                 none was noted.
         """
-        read = [(path, self._code[path]) for path in code().values() if path in self._code]
+        read = [(path, self._code[path]) for path in sorted({*code().values()}) if path in self._code]
         changed = [str(path) for path, text in read if not path.exists() or path.read_bytes() != text]
         changed += [str(path) for path, stamp in self._inputs.items() if _stamp(path) != stamp]
-        after, keys = self._read_values(), sorted(_parameters.get(self._parameters, ((),)))
+        after, keys = self._read_values(), sorted(_parameters.get(self._parameters) or ((),))
         places = [".".join(key) for key in keys if _at(self._values, key) != _at(after, key)]
         changed += [f"{self._parameters}{': ' if place else ''}{place}" for place in places]
         if changed:
