@@ -41,7 +41,7 @@ def test_a_parameter_of_rca_reruns_rcas_chain_only(project):
     assert project.repro() == chain - unchanged | {"summarize", "report", "track"}
     # lambda = 0 is Reflow, to the byte
     chains = project.folder / "runs/chains"
-    weights = [(chains / method / "s0/k1/model/model.safetensors").read_bytes() for method in ("reflow", "rca")]
+    weights = [(chains / method / "s0/round1/model/model.safetensors").read_bytes() for method in ("reflow", "rca")]
     assert weights[0] == weights[1]
 
 
