@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from reflowbench import profiles
-from reflowbench.methods import registry
 from reflowbench.couplings.shared.base import Coupling
+from reflowbench.methods import registry
 from reflowbench.runtime.params import Group
 from tests.conftest import ROOT
 from tests.dag.resolved import CONTROLS, SINGLE, THEORY, VARIANTS, code_deps, option, read_yaml, resolved, script_of
