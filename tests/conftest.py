@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def first(tmp_path_factory, worker_id):
-    """A project after its first run, and the stages that ran: one for all workers, who copy it."""
+    """A project after its first run with one thread, and the stages that ran: one for all workers, who copy it."""
     from tests.pipeline.project import Project
 
     folder = tmp_path_factory.getbasetemp()
@@ -36,7 +36,7 @@ def first(tmp_path_factory, worker_id):
         project = Project(folder / "first")
         if text := record.read():
             return project, set(json.loads(text))
-        ran = project.stages_that_ran(project.make().run("dvc", "repro").stdout)
+        ran = project.stages_that_ran(project.make().run("dvc", "repro", REFLOWBENCH_THREADS="1").stdout)
         record.write(json.dumps(sorted(ran)))
         return project, ran
 
@@ -50,7 +50,7 @@ def on_pixels():
     """The parameters of profiles/defaults.yaml, which is no profile by itself: on pixels, three seeds, four rounds."""
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(ROOT / "profiles", folder, dirs_exist_ok=True)
-        (Path(folder) / "plain.yaml").write_text("grid: {rounds: [1, 2, 4], seeds: [0, 1, 2]}")
+        (Path(folder) / "plain.yaml").write_text("grid: {rounds: [1, 2, 3, 4], seeds: [0, 1, 2]}")
         return profiles.resolve("plain", Path(folder))
 
 

@@ -124,6 +124,11 @@ def _files(coupling: str) -> Iterator[str]:
         seen.add(name)
         yield f"{name}.py"
         tree = ast.parse((entries.FOLDER / f"{name}.py").read_text(encoding="utf-8"))
-        modules = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-        parts = [module.removeprefix("reflowbench.couplings.").split(".")[0] for module in modules]
+        modules = []
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                modules += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                modules += [f"{node.module}.{alias.name}" for alias in node.names]
+        parts = [module.split(".")[2] for module in modules if module.startswith("reflowbench.couplings.")]
         todo += [part for part in parts if part in entries.names()]

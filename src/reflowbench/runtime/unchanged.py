@@ -50,13 +50,14 @@ class Snapshot:
         """Read what can change.
 
         Args:
-            inputs: Files and folders that the stage reads; those that are not there are left out.
+            inputs: Files and folders that the stage reads; those that cannot be read are left out, since the stage
+                fails on them.
             parameters: Its parameter file.
             read: Gives the values of a parameter file.
         """
         later = (Path(__file__).parents[1] / "couplings").glob("*.py")  # a stage imports the one that it trains by
         self._code = {path: path.read_bytes() for path in {*code().values(), *later}}
-        self._inputs = {path: _stamp(path) for path in inputs if path.exists()}
+        self._inputs = {path: stamp for path in inputs if (stamp := _stamp(path)) is not None}
         self._parameters, self._read = parameters, read
         self._values = self._read_values()
 
@@ -96,8 +97,17 @@ def _at(values: Any, keys: Keys) -> Any:
     return values
 
 
-def _stamp(path: Path) -> Stamp:
-    """Size and time of a file, or of each file below a folder: inputs may be too large to be read twice."""
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-    found = ((file, file.stat()) for file in files)
+def _stamp(path: Path) -> Stamp | None:
+    """Size and time of a file, or of each file below a folder: inputs may be too large to be read twice.
+
+    Returns:
+        The stamp; None of what is not there or cannot be read.
+    """
+    try:
+        if not path.exists():
+            return None
+        files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+        found = [(file, file.stat()) for file in files]
+    except OSError:
+        return None
     return tuple((file.as_posix(), facts.st_size, facts.st_mtime_ns) for file, facts in found)
