@@ -19,7 +19,7 @@ from reflowbench.runtime import config
 from tests.conftest import NETWORK, ROOT, on_pixels
 from tests.pictures import read_png
 
-MODEL = "runs/chains/rca/s3/k1/model"
+MODEL = "runs/chains/rca/s3/round1/model"
 
 
 @pytest.fixture
@@ -96,17 +96,17 @@ def test_images_of_three_channels_are_drawn_in_colour(tmp_path, images):
 @pytest.mark.parametrize(
     ("folder", "message"),
     [
-        ("runs/chains/rca/s3/k2/model", "`dvc repro rca@rca-3-after1` makes it"),
-        ("runs/chains/ot/s0/k4/model/", "`dvc repro ocar@ot-0-after3` makes it"),
-        ("runs/chains/ocar/s0/k0/model", "`dvc checkout runs/chains/ocar/s0/k0/model` restores it"),
-        ("runs/chains/ocar/s0/k0/model", "`dvc repro k0@ocar-0` makes it"),
+        ("runs/chains/rca/s3/round2/model", "`dvc repro rca@rca-3-2` makes it"),
+        ("runs/chains/ot/s0/round4/model/", "`dvc repro ocar@ot-0-4` makes it"),
+        ("runs/chains/ocar/s0/round0/model", "`dvc checkout runs/chains/ocar/s0/round0/model` restores it"),
+        ("runs/chains/ocar/s0/round0/model", "`dvc repro k0@ocar-0` makes it"),
         ("runs/base/s0", "`dvc pull runs/base/s0` from a remote, and `dvc repro train_base@0` makes it"),
         (
             "runs/base/s1",
             "it is not in the grid of params.yaml: methods reflow, rca, ocar, ot; seeds 0, 3; rounds 0 to 4",
         ),
-        ("runs/chains/rca/s3/k5/model", "it is not in the grid of params.yaml"),
-        ("runs/chains/neon/s3/k1/model", "it is not in the grid of params.yaml"),
+        ("runs/chains/rca/s3/round5/model", "it is not in the grid of params.yaml"),
+        ("runs/chains/neon/s3/round1/model", "it is not in the grid of params.yaml"),
         ("elsewhere", "want one such as runs/base/s0 or runs/chains/METHOD/sSEED/kROUND/model"),
     ],
 )

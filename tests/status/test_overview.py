@@ -15,9 +15,9 @@ STAGES = [
     Stage("train_base@0", ("stages.train_base", "--seed", "0"), "done", ()),
     Stage("train_base@1", ("stages.train_base", "--seed", "1"), "missing", ("never ran",)),
     Stage("k0@rca_ot-0", ("stages.k0",), "done", ()),
-    Stage("generate_pairs@rca_ot-0-after0", ("stages.generate_pairs",), "stale", ("pairs.n 1 → 2",)),
-    Stage("rca@rca_ot-0-after0", ("stages.train_round", "--seed", "0"), "running", ("dvc repro (process 1)",)),
-    Stage("rca@rca_ot-0-after1", ("stages.train_round", "--seed", "1"), "stale", ("after rca@rca_ot-0-after0",)),
+    Stage("generate_pairs@rca_ot-0-1", ("stages.generate_pairs",), "stale", ("pairs.n 1 → 2",)),
+    Stage("rca@rca_ot-0-1", ("stages.train_round", "--seed", "0"), "running", ("dvc repro (process 1)",)),
+    Stage("rca@rca_ot-0-2", ("stages.train_round", "--seed", "1"), "stale", ("after rca@rca_ot-0-1",)),
     Stage("evaluate@rca_ot-0-1", ("stages.evaluate", "--seed", "0"), "missing", ("never ran",)),
     Stage("evaluate@rca_ot-0-2", ("stages.evaluate", "--seed", "0", "--k", "2"), "done", ()),
 ]
@@ -100,8 +100,8 @@ def test_what_is_shown():
     assert ["train_base", "1", "1", "40", "s", "40", "s"] in lines
     assert ["rca", "1", "1", "2", "never", "timed"] in lines
     text = " ".join(shown(io.StringIO()).split())
-    assert "stale pairs.n 1 → 2 generate_pairs@rca_ot-0-after0" in text
-    assert "running dvc repro (process 1) rca@rca_ot-0-after0" in text
+    assert "stale pairs.n 1 → 2 generate_pairs@rca_ot-0-1" in text
+    assert "running dvc repro (process 1) rca@rca_ot-0-1" in text
     assert "missing never ran train_base@1, evaluate@rca_ot-0-1" in text
     assert "4 of 9 stages are done; their last runs took 42 s. 2 to run in about 43 s, and 3 that were" in text
 
