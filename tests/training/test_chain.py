@@ -5,10 +5,10 @@ import argparse
 import pytest
 import torch
 
-from reflowbench.methods import registry
 from reflowbench.couplings.shared.independent import Independent
 from reflowbench.couplings.shared.method import Method
 from reflowbench.errors import ReflowbenchError
+from reflowbench.methods import registry
 from reflowbench.networks import registry as networks
 from reflowbench.networks.model import load_facts, load_model, save_model
 from reflowbench.runtime.config import read_yaml

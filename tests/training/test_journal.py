@@ -7,10 +7,9 @@ import math
 import pytest
 
 from reflowbench.errors import ReflowbenchError
-from reflowbench.runtime import sidecar
-from reflowbench.training import journal
+from reflowbench.runtime import journal, sidecar
+from reflowbench.runtime.journal import Journal
 from reflowbench.training.guard import Step
-from reflowbench.training.journal import Journal
 
 
 class Run:
