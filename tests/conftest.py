@@ -50,7 +50,7 @@ def on_pixels():
     """The parameters of profiles/defaults.yaml, which is no profile by itself: on pixels, three seeds, four rounds."""
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(ROOT / "profiles", folder, dirs_exist_ok=True)
-        (Path(folder) / "plain.yaml").write_text("grid: {n_rounds: 4, seeds: [0, 1, 2]}")
+        (Path(folder) / "plain.yaml").write_text("grid: {rounds: [1, 2, 3, 4], seeds: [0, 1, 2]}")
         return profiles.resolve("plain", Path(folder))
 
 

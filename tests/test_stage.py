@@ -24,7 +24,7 @@ from tests.conftest import ROOT
 @pytest.fixture(autouse=True)
 def workspace(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["stages/k0.py"])
+    monkeypatch.setattr(sys, "argv", ["stages/evaluate.py"])
     monkeypatch.setattr(stage.signal, "signal", lambda *_: None)
 
 
@@ -41,7 +41,7 @@ def lines():
 def test_a_stage_leaves_a_line_of_what_it_took():
     run(lambda args: None, "--seed", "3")
     [line] = lines()
-    assert (line["script"], line["arguments"], line["exit"]) == ("k0", ["--seed", "3"], 0)
+    assert (line["script"], line["arguments"], line["exit"]) == ("evaluate", ["--seed", "3"], 0)
     assert 0 < line["seconds"] < 1e5 and 2**20 < line["peak_bytes"] < 2**40
 
 
@@ -95,7 +95,7 @@ def test_a_line_that_cannot_be_written_fails_no_stage(tmp_path):
 
 def test_stages_that_end_together_do_not_mix():
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda i: sidecar.record("k0", [str(i)] * 200, (), 0), range(200)))
+        list(pool.map(lambda i: sidecar.record("evaluate", [str(i)] * 200, (), 0), range(200)))
     assert sorted(int(line["arguments"][0]) for line in lines()) == list(range(200))
 
 

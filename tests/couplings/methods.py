@@ -2,8 +2,8 @@
 
 import torch
 
-from reflowbench.methods import registry
 from reflowbench.couplings.shared.independent import Independent
+from reflowbench.methods import registry
 from reflowbench.runtime.config import parse, read_yaml
 from tests.conftest import ROOT
 

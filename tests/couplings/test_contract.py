@@ -5,9 +5,9 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from reflowbench.methods import registry
 from reflowbench.couplings.shared.base import Networks
 from reflowbench.errors import ReflowbenchError
+from reflowbench.methods import registry
 from reflowbench.pairs.store import synthetic_noise
 from reflowbench.runtime.config import parse
 from tests.conftest import PAIRS

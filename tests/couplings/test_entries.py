@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from reflowbench import profiles
-from reflowbench.methods import entries, registry
 from reflowbench.errors import ReflowbenchError
+from reflowbench.methods import entries, registry
 from reflowbench.runtime.artifacts import read_json
 from stages import coupling
 from tests.conftest import ROOT

@@ -8,12 +8,12 @@ import pytest
 import torch
 from scipy import stats
 
-from reflowbench.methods import registry
 from reflowbench.couplings.shared.base import Inputs, Networks
 from reflowbench.data.images import ImageSet
 from reflowbench.flow.path import interpolate, target_velocity
 from reflowbench.flow.sde import reverse_sde
 from reflowbench.flow.solvers import solve
+from reflowbench.methods import registry
 from reflowbench.pairs.generate import inverted_pairs, synthetic_pairs
 from reflowbench.pairs.store import StoredHalf, write_pairs
 from reflowbench.runtime.params import PairsParams

@@ -9,12 +9,10 @@ import torch
 from reflowbench.core.randomness import noise
 from reflowbench.couplings.conic import slerp
 from reflowbench.couplings.shared.base import Networks
-from reflowbench.couplings.shared.method import Method
 from reflowbench.errors import ReflowbenchError
 from reflowbench.flow.solvers import solve
 from reflowbench.pairs.generate import synthetic_pairs
 from reflowbench.pairs.store import StoredHalf, synthetic_noise, write_pairs
-from reflowbench.runtime.params import Group
 from tests.conftest import PAIRS
 from tests.couplings.methods import Constant, image_index, make, real_rows
 
@@ -324,10 +322,3 @@ def test_ocar_s_inverts_by_the_sde_that_its_parameters_say(inputs, monkeypatch):
     chosen = {"sde": "marginal", "noise_scale": 0.3, "jitter": 0.2, "solver": "heun", "steps": 4, "replay": 1}
     make("ocar_s", inputs, **chosen).batch(0, Networks(*[Constant(0.1)] * 3))
     assert seen == [(8, 0.3, 0.2, "marginal")], "a step of Heun's method is two evaluations"
-
-
-def test_a_method_that_wants_pairs_no_stage_has_is_refused():
-    with pytest.raises(
-        ReflowbenchError, match=r"^stored pairs \{'inverted'\}: no stage group of dvc.yaml trains on just"
-    ):
-        Method(Group, None, stored=frozenset({"inverted"}))
