@@ -42,7 +42,7 @@ def run(*arguments):
 def test_scratch_is_listed_and_cleaned(capsys, monkeypatch):
     run("scratch")
     assert "nothing" in capsys.readouterr().out
-    monkeypatch.setenv("DVC_STAGE", "rca@rca-0-1")
+    monkeypatch.setenv("DVC_STAGE", "rounds/1/dvc.yaml:rca@rca-0-1")
     interrupted(1)
     assert "The batch is in .scratch/diverged/" in keep_batch(Step(3, float("nan"), 1.0, 1.0), {"x0": torch.zeros(2)})
     run("scratch")

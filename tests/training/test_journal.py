@@ -34,7 +34,7 @@ class Run:
 def inside_dvc(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sidecar, "RUN", "1700000000000-1")
-    monkeypatch.setenv("DVC_STAGE", "rca@rca-0-1")
+    monkeypatch.setenv("DVC_STAGE", "rounds/1/dvc.yaml:rca@rca-0-1")
     for name in ("DVC_ROOT", journal.VARIABLE, journal.SYSTEM_VARIABLE):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(journal, "_HELD", [])  # a process writes one journal; here each run lets go of its own
