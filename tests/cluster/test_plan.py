@@ -8,8 +8,8 @@ from dvc.repo import Repo
 
 from reflowbench import profiles
 from reflowbench.cluster.plan import Node, make_plan, read_nodes
-from reflowbench.methods import registry
 from reflowbench.errors import ReflowbenchError
+from reflowbench.methods import registry
 from tests.conftest import ROOT
 
 GATHERED = {"summarize", "report", "track"}
