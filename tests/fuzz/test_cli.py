@@ -21,7 +21,7 @@ from reflowbench.runtime import config, stage
 from tests.conftest import NETWORK, ROOT, SHAPE
 
 STAGES = sorted(path.stem for path in (ROOT / "stages").glob("*.py") if path.stem != "__init__")
-STARTS = ("drive", "progress", "in_parallel", "run_mixture", "sync", "run_seed")
+STARTS = ("drive", "progress", "run_mixture", "sync")
 """Where stages begin their work."""
 PATHS = [
     "", ".", "..", "/", "//", "folder", "folder/", "folder/kept", "folder/kept/x", "folder.png", "folder.gif",
