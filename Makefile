@@ -2,7 +2,6 @@
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
-CHECKED := .scratch/params-checked
 PYTEST := OMP_NUM_THREADS=1 python -m pytest -n logical --dist loadfile --no-loadscope-reorder
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
@@ -24,32 +23,25 @@ $(STAMP): requirements.lock pyproject.toml
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $(STAMP)
 
-# Checking the methods' blocks imports torch, so it is done only when something it reads has changed.
-$(CHECKED): params.yaml $(wildcard src/reflowbench/core/*.py src/reflowbench/core/*/*.py src/reflowbench/couplings/*.py src/reflowbench/couplings/shared/*.py) | $(STAMP)
-	reflowbench check
-	@mkdir -p $(@D) && touch $@
-
 # More threads gain little on 8x8 images, and would make the last digits depend on the number of cores.
 repro study ablations controls theory report: export REFLOWBENCH_THREADS ?= 1
 
-repro: $(STAMP) $(CHECKED) ## reproduce the results on all cores: run what changed, then mirror it in MLflow
-	reflowbench launch
-	reflowbench track --best-effort
-	@echo 'Results: reports/report.md, and reports/index.html to explore'
+repro: $(STAMP) ## reproduce the results on all cores: run what changed, then mirror it in MLflow
+	@reflowbench launch
 
-study: $(STAMP) ## run the default chains with eight seeds (docs/findings.md); needs the default profile's data alone
-	profiles/run study
+study: $(STAMP) ## run the default chains with eight seeds (docs/findings.md); results go to reports/study
+	@reflowbench launch --profile study
 
 ablations: $(STAMP) ## run 56 variants of the methods on raw digits (docs/findings.md), about an hour on 2 cores
-	ablations/run
+	@reflowbench launch ablations/dvc.yaml
 
-controls: $(STAMP) $(CHECKED) ## run the positive controls of the metrics (docs/metrics.md), a few minutes
-	dvc repro controls/dvc.yaml
+controls: $(STAMP) ## run the positive controls of the metrics (docs/metrics.md), a few minutes
+	@reflowbench launch controls/dvc.yaml
 
 theory: $(STAMP) ## run the theory: closed forms beside small models (docs/theory.md), 6 minutes
-	dvc repro theory/dvc.yaml
+	@reflowbench launch theory/dvc.yaml
 
-report: $(STAMP) $(CHECKED) ## bring tables and figures up to date
+report: $(STAMP) ## bring tables and figures up to date
 	dvc repro report
 
 test: $(STAMP) ## run the tests, the whole pipeline on the tiny profile among them; COVERAGE=1 counts lines too

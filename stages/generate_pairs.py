@@ -20,7 +20,7 @@ GROUPS = (PairsParams,)
 def main(args: argparse.Namespace) -> None:
     """Solve the flow forward from fresh noise."""
     set_threads()
-    params = load_group(PairsParams, args.params, args.chain)
+    params = load_group(PairsParams, args.params)
     network, _, shape = load_model(args.model, device())
     manifest, blocks = synthetic_pairs(network, params, args.seed, args.round, math.prod(shape))
     with open_workspace(args, params) as workspace:
@@ -30,7 +30,6 @@ def main(args: argparse.Namespace) -> None:
 
 
 PARSER = argparse.ArgumentParser(description=__doc__)
-PARSER.add_argument("--chain", help="variant of a method, of the ablations")
 PARSER.add_argument("--seed", type=int, required=True)
 PARSER.add_argument("--round", type=int, required=True, help="round that will train on the pairs")
 PARSER.add_argument("--model", type=Path, required=True, help="model folder of the round before")

@@ -20,7 +20,7 @@ GROUPS = (PairsParams,)
 def main(args: argparse.Namespace) -> None:
     """Solve the flow backwards from every real image."""
     set_threads()
-    params = load_group(PairsParams, args.params, args.chain)
+    params = load_group(PairsParams, args.params)
     data = open_data(args.data)
     network, _, _ = load_model(args.model, device())
     manifest, blocks = inverted_pairs(network, data.images, params, args.seed, args.round)
@@ -31,7 +31,6 @@ def main(args: argparse.Namespace) -> None:
 
 
 PARSER = argparse.ArgumentParser(description=__doc__)
-PARSER.add_argument("--chain", help="variant of a method, of the ablations")
 PARSER.add_argument("--seed", type=int, required=True)
 PARSER.add_argument("--round", type=int, required=True, help="round that will train on the pairs")
 PARSER.add_argument("--data", type=Path, required=True)

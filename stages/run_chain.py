@@ -2,65 +2,49 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
 
-from reflowbench.data.latents import TRAIN
+from reflowbench.data.latents import TRAIN, open_data
 from reflowbench.methods import entries, registry
+from reflowbench.metrics.bench import Bench
+from reflowbench.networks.model import load_facts, load_model, save_model
 from reflowbench.runtime.artifacts import is_whole
 from reflowbench.runtime.config import load_group
-from reflowbench.runtime.params import (
-    EvaluateParams,
-    GridParams,
-    GuardParams,
-    LatentsParams,
-    MonitorParams,
-    PairsParams,
-    RoundParams,
-)
-from reflowbench.runtime.stage import run_stage
+from reflowbench.runtime.device import device
+from reflowbench.runtime.params import EvaluateParams, GridParams, GuardParams, LatentsParams, PairsParams, RoundParams
+from reflowbench.runtime.stage import drive, run_stage, set_threads
 from reflowbench.runtime.workspace import open_workspace, publish
-from stages import evaluate, generate_pairs, rca_regenerate, train_round
+from reflowbench.training.chain import Chain
 
-GROUPS = (GridParams, RoundParams, GuardParams, PairsParams, EvaluateParams, MonitorParams, LatentsParams)
-
-
-def run_seed(args: argparse.Namespace, seed: int, work: Path, out: Path) -> None:
-    """Run the rounds of one seed through the stages of the pipeline, keeping the evaluations."""
-    grid = load_group(GridParams, args.params)
-    stored = registry.load(args.method).stored
-    model = args.bases / f"s{seed}"
-    for k in range(1, grid.rounds[-1] + 1):
-        folder = work / f"s{seed}" / f"round{k}"
-        common = vars(args) | {"seed": seed, "round": k, "model": model, "start": model, "floor": False, "plots": None}
-        common |= {"synthetic": None, "inverted": None, "data": args.space / TRAIN}
-        if "synthetic" in stored:
-            common["synthetic"] = _made(generate_pairs, common, folder / "synthetic")
-        if "inverted" in stored:
-            common["inverted"] = _made(rca_regenerate, common, folder / "inverted")
-        model = _made(train_round, common, folder / "model")
-        if k in grid.rounds:
-            _made(evaluate, common | {"model": model, "data": args.data}, out / f"s{seed}" / f"round{k}")
-
-
-def _made(stage: Any, arguments: dict[str, Any], out: Path) -> Path:
-    """Run a stage, unless a run that was killed has made its output: whole, as outputs are, and not damaged since."""
-    if not out.exists() or not is_whole(out):
-        stage.main(argparse.Namespace(**arguments | {"out": out}))
-    return out
+GROUPS = (GridParams, RoundParams, GuardParams, PairsParams, EvaluateParams, LatentsParams)
 
 
 def main(args: argparse.Namespace) -> None:
-    """Run every seed."""
-    grid = load_group(GridParams, args.params)
-    own = registry.load_method_params(args.method, args.chain, args.params)
-    latents = load_group(LatentsParams, args.params)
-    groups = (load_group(EvaluateParams, args.params), load_group(GuardParams, args.params), latents, own)
-    rounds = (load_group(RoundParams, args.params, args.chain), load_group(PairsParams, args.params, args.chain))
-    cells = (grid.seeds, grid.rounds)
-    with open_workspace(argparse.Namespace(**vars(args), cells=cells), *groups, *rounds) as workspace:
+    """Run every seed, keeping the evaluations. What a killed run has finished is taken up."""
+    set_threads()
+    grid, guard = load_group(GridParams, args.params), load_group(GuardParams, args.params)
+    params = load_group(RoundParams, args.params, args.chain)
+    pairs = load_group(PairsParams, args.params, args.chain)
+    evaluate, latents = load_group(EvaluateParams, args.params), load_group(LatentsParams, args.params)
+    method, own = registry.load(args.method), registry.load_method_params(args.method, args.chain, args.params)
+    images = open_data(args.space / TRAIN, latents)
+    bench = Bench(args.data, args.heldout, args.space, args.features, evaluate, latents)
+    cells = argparse.Namespace(**vars(args), cells=(grid.seeds, grid.rounds))
+    with open_workspace(cells, params, pairs, guard, evaluate, latents, own) as workspace:
         work, out = workspace.part("chain"), workspace.part("evaluations")
         for seed in grid.seeds:
-            run_seed(args, seed, work, out)
+            base, network, shape = load_model(args.bases / f"s{seed}", device())
+            scratch = work / f"s{seed}"
+            chain = Chain(base, images, method, own, params, pairs, seed, scratch, path="round", guard=guard)
+            for k in range(1, grid.rounds[-1] + 1):
+                model, evaluation = scratch / f"round{k}/model", out / f"s{seed}/round{k}"
+                if model.exists() and is_whole(model):
+                    chain.resume(load_model(model, device())[0], k)
+                else:
+                    drive(chain.train_round(), f"{args.chain} seed {seed} round {k}")
+                    save_model(model, chain.model, network, shape, chain.facts, lambda folder: None)
+                if k in grid.rounds and not (evaluation.exists() and is_whole(evaluation)):
+                    drive(measured := bench.evaluation(chain.model, seed), "evaluate")
+                    bench.write(evaluation, measured, load_facts(model))
         publish(out, args.out)
 
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from reflowbench.errors import ReflowbenchError
 from reflowbench.runtime.artifacts import write_text
-from reflowbench.runtime.parallel import in_parallel
-from reflowbench.runtime.stage import progress, run_stage
+from reflowbench.runtime.stage import progress, run_stage, set_threads
 from reflowbench.theory.dae.tables import dae_jobs, run, to_csv
 from reflowbench.theory.params import load_theory
 
@@ -16,12 +15,13 @@ GROUPS = ()  # of params.yaml: none
 
 def main(args: argparse.Namespace) -> None:
     """Train all rounds of every setting; write the table."""
+    set_threads()
     params = load_theory(args.params)
     dae = params.theory_dae
     if args.noise not in dae.noise:
         raise ReflowbenchError(f"--noise {args.noise}: not in theory_dae.noise = {dae.noise}")
     jobs = dae_jobs(dae, args.noise)
-    lines = list(chain.from_iterable(progress(in_parallel(run, jobs), f"noise {args.noise}", len(jobs))))
+    lines = list(chain.from_iterable(progress(map(run, jobs), f"noise {args.noise}", len(jobs))))
     write_text(args.out, to_csv(lines))
 
 

@@ -8,7 +8,6 @@ from reflowbench.errors import ReflowbenchError
 from reflowbench.methods import entries, registry
 from reflowbench.runtime.artifacts import atomic
 from reflowbench.runtime.config import parse
-from reflowbench.runtime.parallel import in_parallel
 from reflowbench.runtime.params import Group
 from reflowbench.runtime.stage import progress, run_stage, set_threads
 from reflowbench.theory.gaussian.flows import ChainJob, cells, run_chain, write_results
@@ -31,7 +30,7 @@ def main(args: argparse.Namespace) -> None:
     jobs = [ChainJob(cell, gaussian, args.bases, args.name, own) for cell in cells(gaussian)]
     with atomic(args.out) as temporary:
         temporary.mkdir()
-        results = in_parallel(partial(run_chain, method=method), jobs)
+        results = map(partial(run_chain, method=method), jobs)
         write_results(temporary, progress(results, f"{args.name} chains", len(jobs)), gaussian)
 
 

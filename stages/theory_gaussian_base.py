@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 
 from reflowbench.runtime.artifacts import atomic
-from reflowbench.runtime.parallel import in_parallel
 from reflowbench.runtime.stage import progress, run_stage, set_threads
 from reflowbench.theory.gaussian.flows import BaseJob, cells, run_base, write_results
 from reflowbench.theory.params import load_theory
@@ -20,7 +19,7 @@ def main(args: argparse.Namespace) -> None:
     with atomic(args.out) as temporary:
         temporary.mkdir()
         jobs = [BaseJob(cell, gaussian, temporary) for cell in cells(gaussian)]
-        write_results(temporary, progress(in_parallel(run_base, jobs), "base models", len(jobs)), gaussian)
+        write_results(temporary, progress(map(run_base, jobs), "base models", len(jobs)), gaussian)
 
 
 PARSER = argparse.ArgumentParser(description=__doc__)

@@ -5,8 +5,7 @@ from itertools import chain
 from pathlib import Path
 
 from reflowbench.runtime.artifacts import write_text
-from reflowbench.runtime.parallel import in_parallel
-from reflowbench.runtime.stage import progress, run_stage
+from reflowbench.runtime.stage import progress, run_stage, set_threads
 from reflowbench.theory.dae.tables import phase_jobs, run, to_csv
 from reflowbench.theory.params import load_theory
 
@@ -15,9 +14,10 @@ GROUPS = ()  # of params.yaml: none
 
 def main(args: argparse.Namespace) -> None:
     """Train all rounds of every point of the diagrams; write the table."""
+    set_threads()
     params = load_theory(args.params)
     jobs = phase_jobs(params.theory_phase)
-    lines = list(chain.from_iterable(progress(in_parallel(run, jobs), "phase diagrams", len(jobs))))
+    lines = list(chain.from_iterable(progress(map(run, jobs), "phase diagrams", len(jobs))))
     write_text(args.out, to_csv(lines))
 
 

@@ -12,11 +12,11 @@ from reflowbench.networks.model import save_model
 from reflowbench.runtime.config import load_group
 from reflowbench.runtime.device import device
 from reflowbench.runtime.distributed import world
+from reflowbench.runtime.journal import Journal
 from reflowbench.runtime.params import BaseParams, GuardParams, LatentsParams, MonitorParams, NetworkParams
 from reflowbench.runtime.resume import Resumable
 from reflowbench.runtime.stage import drive, run_stage, set_threads
 from reflowbench.runtime.workspace import open_workspace
-from reflowbench.training.journal import Journal
 from reflowbench.training.loop import Trainer
 from reflowbench.training.monitor import Monitor
 

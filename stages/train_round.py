@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from reflowbench.couplings.shared.base import Inputs, Spent
+from reflowbench.couplings.shared.base import Inputs
 from reflowbench.data.latents import open_data
 from reflowbench.methods import registry
 from reflowbench.networks.model import carried, load_model, save_model
@@ -11,12 +11,12 @@ from reflowbench.pairs.store import StoredHalf
 from reflowbench.runtime.config import load_group
 from reflowbench.runtime.device import device
 from reflowbench.runtime.distributed import world
+from reflowbench.runtime.journal import Journal
 from reflowbench.runtime.params import GuardParams, LatentsParams, MonitorParams, PairsParams, RoundParams
 from reflowbench.runtime.resume import Resumable
 from reflowbench.runtime.stage import drive, run_stage, set_threads
 from reflowbench.runtime.workspace import open_workspace
-from reflowbench.training.journal import Journal
-from reflowbench.training.loop import Trainer
+from reflowbench.training.chain import Round
 from reflowbench.training.monitor import Monitor
 
 GROUPS = (RoundParams, GuardParams, PairsParams, MonitorParams, LatentsParams)
@@ -27,10 +27,10 @@ def main(args: argparse.Namespace) -> None:
     set_threads()
     method = registry.load_entry(args.method, args.params)
     data = open_data(args.data, load_group(LatentsParams, args.params))
-    params = load_group(RoundParams, args.params, args.chain)
-    own, guard = registry.load_method_params(args.method, args.chain, args.params), load_group(GuardParams, args.params)
+    params = load_group(RoundParams, args.params)
+    own, guard = registry.load_method_params(args.method, None, args.params), load_group(GuardParams, args.params)
     online = not method.stored  # makes its pairs by the method's own solver; only whether to clip them is common
-    pairs = load_group(PairsParams, args.params, args.chain) if method.regenerates or online else None
+    pairs = load_group(PairsParams, args.params) if method.regenerates or online else None
     read = argparse.Namespace(**vars(args), clip=pairs.clip) if online and pairs else args
     rebuilt = [pairs] if pairs and not online else []
     monitor = [load_group(MonitorParams, args.params)] if args.plots else []
@@ -50,20 +50,16 @@ def main(args: argparse.Namespace) -> None:
             carried=carried(args.start),
             scratch=workspace.part("rebuilt"),
         )
-        coupling = method.coupling(own, inputs)
-        trainer = Trainer(network, coupling, params, args.seed, args.round, path="round", guard=guard)
-        run = Monitor(trainer, data, monitor[0], args.seed, args.plots) if monitor else trainer
-        label = f"{args.chain or args.method} seed {args.seed} round {args.round}"
+        one = Round(network, method, own, params, inputs, path="round", guard=guard)
+        run = Monitor(one.trainer, data, monitor[0], args.seed, args.plots) if monitor else one.trainer
+        label = f"{args.method} seed {args.seed} round {args.round}"
         drive(Journal(Resumable(run, workspace), args.plots), label)
-        cost = {kind: h.manifest.evaluations for kind, h in stored.items() if kind not in coupling.unused}
-        facts = trainer.facts(Spent(cost.get("synthetic", 0), cost.get("inverted", 0)))
         if world().first:
-            save_model(args.out, trainer.ema, network_params, shape, facts, coupling.carry)
+            save_model(args.out, one.trainer.ema, network_params, shape, one.facts(), one.coupling.carry)
 
 
 PARSER = argparse.ArgumentParser(description=__doc__)
 PARSER.add_argument("--method", required=True, help="entry of `methods`")
-PARSER.add_argument("--chain", help="variant of the method, of the ablations")
 PARSER.add_argument("--seed", type=int, required=True)
 PARSER.add_argument("--round", type=int, required=True)
 PARSER.add_argument("--data", type=Path, required=True)

@@ -195,13 +195,14 @@ def test_the_fingerprint_is_of_arguments_inputs_parameters_and_code(tmp_path, mo
     assert key(data=copy) == same, "where an input lies is no part of it"
     copy.write_text("2")
     others.append(key(data=copy))
-    code = tmp_path / "code.py"
+    code = tmp_path / "networks/code.py"
+    code.parent.mkdir()
     code.write_text("")
-    monkeypatch.setattr(sys.modules["reflowbench.runtime.resume"], "__file__", str(code))
+    monkeypatch.setattr(sys.modules["reflowbench.networks.registry"], "__file__", str(code))
     others.append(key())
     code.write_text("#")
     others.append(key())
-    (tmp_path / "imported_later.py").write_text("")
+    (code.parent / "imported_later.py").write_text("")
     others.append(key())
     script = tmp_path / "script/train.py"
     script.parent.mkdir()

@@ -42,12 +42,12 @@ def run(*arguments):
 def test_scratch_is_listed_and_cleaned(capsys, monkeypatch):
     run("scratch")
     assert "nothing" in capsys.readouterr().out
-    monkeypatch.setenv("DVC_STAGE", "rca@rca-0-after0")
+    monkeypatch.setenv("DVC_STAGE", "rounds/1/dvc.yaml:rca@rca-0-1")
     interrupted(1)
     assert "The batch is in .scratch/diverged/" in keep_batch(Step(3, float("nan"), 1.0, 1.0), {"x0": torch.zeros(2)})
     run("scratch")
     listed = capsys.readouterr().out
-    assert "saved work of rca@rca-0-after0" in listed and "batch at which a training diverged" in listed
+    assert "saved work of rca@rca-0-1" in listed and "batch at which a training diverged" in listed
     run("scratch", "--clean")
     assert capsys.readouterr().out.count("removed") == 2
     assert not list((sidecar.folder() / scratch.FOLDER).iterdir())

@@ -114,11 +114,11 @@ def test_a_chain_that_is_killed_leaves_the_others_and_the_next_launch_runs_what_
     assert launch.returncode == 1, said + error
     assert "failed: reflow-0" in said and ".scratch/launch/logs/reflow-0.log" in said
     ran = launched.ran()[len(before) :]
-    assert sorted(ran) == ["evaluate@ocar-0-1", "evaluate@rca-0-1", "ocar@ocar-0-after0", "rca@rca-0-after0"]
+    assert sorted(ran) == ["evaluate@ocar-0-1", "evaluate@rca-0-1", "ocar@ocar-0-1", "rca@rca-0-1"]
     assert launched.clones() == {"reflow-0"}
     result = launched.run("reflowbench", "launch", "--workers", "2")
     missing = launched.ran()[len(before) + len(ran) :]
-    assert sorted(missing) == sorted(["evaluate@reflow-0-1", "reflow@reflow-0-after0", "summarize", "report", "track"])
+    assert sorted(missing) == sorted(["evaluate@reflow-0-1", "reflow@reflow-0-1", "summarize", "report", "track"])
     assert Project.stages_that_ran(result.stdout) == {"summarize", "report", "track"}
     serial.slow_down(SLOW + 1)
     serial.run("dvc", "repro")
@@ -127,7 +127,7 @@ def test_a_chain_that_is_killed_leaves_the_others_and_the_next_launch_runs_what_
 
 def test_a_chain_that_fails_is_tried_again_and_named_and_the_others_are_done(launched):
     """Another process holds the lock of an output, wherever the clones are: locks are the checkout's too."""
-    with locked(launched.folder / ".scratch" / FOLDER, "runs/chains/rca/s0/k1/model"):
+    with locked(launched.folder / ".scratch" / FOLDER, "runs/chains/rca/s0/round1/model"):
         launched.set_params(round__steps=13)
         result = launched.run("reflowbench", "launch", "--workers", "2", "--retry", "1", check=False)
     assert result.returncode == 1

@@ -8,8 +8,8 @@ from dvc.repo import Repo
 
 from reflowbench import profiles
 from reflowbench.cluster.plan import Node, make_plan, read_nodes
-from reflowbench.methods import registry
 from reflowbench.errors import ReflowbenchError
+from reflowbench.methods import registry
 from tests.conftest import ROOT
 
 GATHERED = {"summarize", "report", "track"}
@@ -105,7 +105,7 @@ def test_a_grid_of_one_cell_has_the_same_parts(tmp_path):
 def test_a_stage_that_is_added_to_the_pipeline_has_its_place(tmp_path):
     added = {
         "probe": {"matrix": {"method": "${grid.methods}", "seed": "${grid.seeds}"}, "cmd": "true ${item.method}",
-                  "deps": ["runs/chains/${item.method}/s${item.seed}/k0/model"],
+                  "deps": ["runs/chains/${item.method}/s${item.seed}/round0/model"],
                   "outs": ["runs/probes/${item.method}-${item.seed}"]},
         "by_seed": {"matrix": {"seed": "${grid.seeds}"}, "cmd": "true ${item.seed}",
                     "deps": ["runs/probes/reflow-${item.seed}"], "outs": ["runs/by_seed/${item.seed}"]},

@@ -137,7 +137,7 @@ def test_parameters_are_compared_leaf_by_leaf():
 
 def test_cells_are_new_gone_changed_or_the_same(repository):
     before = repository.table
-    after = scaled(repository.measured(grid_=grid(rounds=[{"k": 1, "prev": 0}], ks=[1])), FD, (2, 2, 2))
+    after = scaled(repository.measured(grid_=grid(rounds=[1])), FD, (2, 2, 2))
     later = repository.measured(grid_=grid(methods=["reflow", "ot"]))
     shorter, other = changed_cells(before, after).states, changed_cells(before, later).states
     assert {state for (_, _, k), state in shorter.items() if k == 2} == {GONE}

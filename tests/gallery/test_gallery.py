@@ -16,18 +16,18 @@ from reflowbench.gallery.draw import samples, states, write_animation, write_gri
 from reflowbench.gallery.models import Model, open_model
 from reflowbench.networks.model import load_model, save_model
 from reflowbench.runtime import config
-from tests.conftest import NETWORK, ROOT, on_pixels
+from tests.conftest import NETWORK, on_pixels
 from tests.pictures import read_png
 
-MODEL = "runs/chains/rca/s3/k1/model"
+MODEL = "runs/chains/rca/s3/round1/model"
 
 
 @pytest.fixture
 def workspace(tmp_path, monkeypatch, images, network):
     """A model of seed 3 and the images that it was trained on."""
     monkeypatch.chdir(tmp_path)
-    config._load.cache_clear()  # that of another test's params.yaml
-    images.save(tmp_path / "runs/data/train.safetensors")
+    config._read.cache_clear()  # that of another test's params.yaml
+    images.save(tmp_path / "runs/space/train.safetensors")
     save_model(tmp_path / MODEL, network, NETWORK, images.shape, {}, lambda path: None)
     profile = on_pixels()
     profile["grid"]["seeds"] = [0, 3]
@@ -96,18 +96,18 @@ def test_images_of_three_channels_are_drawn_in_colour(tmp_path, images):
 @pytest.mark.parametrize(
     ("folder", "message"),
     [
-        ("runs/chains/rca/s3/k2/model", "`dvc repro rca@rca-3-after1` makes it"),
-        ("runs/chains/ot/s0/k4/model/", "`dvc repro ocar@ot-0-after3` makes it"),
-        ("runs/chains/ocar/s0/k0/model", "`dvc checkout runs/chains/ocar/s0/k0/model` restores it"),
-        ("runs/chains/ocar/s0/k0/model", "`dvc repro k0@ocar-0` makes it"),
+        ("runs/chains/rca/s3/round2/model", "`dvc repro rounds/2/dvc.yaml:rca@rca-3-2` makes it"),
+        ("runs/chains/ot/s0/round4/model/", "`dvc repro rounds/4/dvc.yaml:ot@ot-0-4` makes it"),
+        ("runs/chains/ocar/s0/round1/model", "`dvc checkout runs/chains/ocar/s0/round1/model` restores it"),
+        ("runs/chains/ocar/s0/round0/model", "it is not in the grid of params.yaml"),
         ("runs/base/s0", "`dvc pull runs/base/s0` from a remote, and `dvc repro train_base@0` makes it"),
         (
             "runs/base/s1",
-            "it is not in the grid of params.yaml: methods reflow, rca, ocar, ot; seeds 0, 3; rounds 0 to 4",
+            "it is not in the grid of params.yaml: methods reflow, rca, ocar, ot; seeds 0, 3; rounds 1 to 4",
         ),
-        ("runs/chains/rca/s3/k5/model", "it is not in the grid of params.yaml"),
-        ("runs/chains/neon/s3/k1/model", "it is not in the grid of params.yaml"),
-        ("elsewhere", "want one such as runs/base/s0 or runs/chains/METHOD/sSEED/kROUND/model"),
+        ("runs/chains/rca/s3/round5/model", "it is not in the grid of params.yaml"),
+        ("runs/chains/neon/s3/round1/model", "it is not in the grid of params.yaml"),
+        ("elsewhere", "want one such as runs/base/s0 or runs/chains/METHOD/sSEED/roundROUND/model"),
     ],
 )
 def test_a_model_that_is_not_there(workspace, folder, message):
@@ -126,12 +126,10 @@ def test_images_that_are_not_there_or_of_another_shape(workspace, images):
     other.save(workspace / "other.safetensors")
     said = fails("sample", MODEL, "--out", "grid.png", "--data", "other.safetensors")
     assert "makes images of (1, 4, 4), other.safetensors has (1, 2, 2)" in said
-    (workspace / "runs/data/train.safetensors").unlink()
-    assert "`dvc repro prepare_data` makes it" in fails("animate", MODEL, "--out", "a.gif")
-    profile = profiles.resolve("digits", ROOT / "profiles")
-    (workspace / "params.yaml").write_text(profiles.render(profile))
-    config._load.cache_clear()
-    assert "`dvc repro encode_latents@train` makes it" in fails("sample", MODEL, "--out", "grid.png")
+    (workspace / "runs/space/train.safetensors").unlink()
+    assert "`dvc repro encode` makes it" in fails("animate", MODEL, "--out", "a.gif")
+    data = "runs/data/train.safetensors"
+    assert "`dvc repro prepare_data` makes it" in fails("sample", MODEL, "--out", "grid.png", "--data", data)
 
 
 def test_a_damaged_or_a_diverged_model(workspace):

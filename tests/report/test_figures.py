@@ -37,7 +37,7 @@ def test_the_figures_are_those_that_the_report_shows_and_the_same_bytes_each_tim
     assert pyplot.get_fignums() == [], "closed"
 
 
-@pytest.mark.parametrize("pipeline", ["dvc.yaml", "ablations/pipeline.yaml"])
+@pytest.mark.parametrize("pipeline", ["dvc.yaml", "ablations/dvc.yaml"])
 def test_the_report_stage_draws_every_figure_that_its_page_shows(evaluations, tmp_path, pipeline):
     """From the files alone that its stage depends on."""
     deps = yaml.safe_load((ROOT / pipeline).read_text())["stages"]["report"]["deps"]
@@ -56,7 +56,7 @@ def test_the_report_stage_draws_every_figure_that_its_page_shows(evaluations, tm
 
 def test_the_samples_of_round_zero_are_the_base_models(evaluations, tmp_path):
     (cell_folder(evaluations, BASE, 0, 0) / SAMPLES_FILE).unlink()
-    with pytest.raises(ReflowbenchError, match=r"base/s0/k0/samples.safetensors: no such file"):
+    with pytest.raises(ReflowbenchError, match=r"base/s0/round0/samples.safetensors: no such file"):
         write_figures(results_of(evaluations), evaluations, spectra_of(evaluations), tmp_path / "figures")
     assert not (tmp_path / "figures").exists()
 

@@ -30,7 +30,6 @@ def run(evaluations, tmp_path):
         if ablations:
             plain = {"base": "independent", "params": {}, "round": {}, "pairs": {}}
             values["chains"] = {method: plain | {"method": method} for method in METHODS}
-            values["grid"]["stages"] = {}
             (evaluations / BASE).rename(evaluations / f"{BASE}_independent")
         params = tmp_path / "params.yaml"
         params.write_text(profiles.render(values))

@@ -152,8 +152,8 @@ def test_the_answer_is_that_of_the_verdicts(tmp_path):
 
 def test_rounds_that_are_skipped_are_no_sheets_and_cost_what_the_next_one_does(tmp_path):
     (tmp_path / "made").mkdir()
-    write_cells(tmp_path / "made", ks=(1, 2, 4))
-    skipping = GRID.model_copy(update={"ks": [1, 2, 4]})
+    write_cells(tmp_path / "made", rounds=(1, 2, 4))
+    skipping = GRID.model_copy(update={"rounds": [1, 2, 4]})
     html = interactive(tmp_path / "made", tmp_path, grid=skipping)
     [slider] = [a for _, a in Tags(html).found if a.get("id") == "round"]
     assert data_of(html)["rounds"] == [0, 1, 2, 4]

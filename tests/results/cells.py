@@ -5,7 +5,6 @@ from dataclasses import asdict
 import pandas as pd
 import torch
 
-from reflowbench.methods.registry import stages_of
 from reflowbench.metrics.measurement import Measurement
 from reflowbench.report.collapse import METRICS
 from reflowbench.results.access import Results
@@ -23,16 +22,7 @@ OTHERS = tuple(metric for metric in METRICS if metric not in IN_FEATURES)
 
 
 def grid(**changes):
-    values = {
-        "seeds": list(SEEDS),
-        "methods": METHODS,
-        "stages": {},
-        "rounds": [{"k": 1, "prev": 0}, {"k": 2, "prev": 1}],
-        "ks": [1, 2],
-        "space": "data",
-        "encoded": [],
-    } | changes
-    return GridParams.model_validate(values | {"stages": stages_of({m: m for m in values["methods"]})})
+    return GridParams.model_validate({"seeds": list(SEEDS), "methods": METHODS, "rounds": [1, 2]} | changes)
 
 
 GRID = grid()
@@ -79,7 +69,7 @@ def write_cell(folder, method, seed, k, fd, training):
     write_tensors(path / SAMPLES_FILE, {"euler_50": images}, {"shape": [1, 2, 2]})
 
 
-def write_cells(folder, fd=lambda method, seed, k, nfe: 10.0 + k, bases=(BASE,), methods=METHODS, ks=(1, 2)):
+def write_cells(folder, fd=lambda method, seed, k, nfe: 10.0 + k, bases=(BASE,), methods=METHODS, rounds=(1, 2)):
     training = {"updates": 10, "train_evaluations": 100, "forward_evaluations": 300, "inversion_evaluations": 0}
     for seed in SEEDS:
         for base in bases:  # of a base model other updates, and no pairs
@@ -87,7 +77,7 @@ def write_cells(folder, fd=lambda method, seed, k, nfe: 10.0 + k, bases=(BASE,),
             write_cell(folder, base, seed, 0, fd, training | spent)
         for method in methods:
             spent = {"inversion_evaluations": 150 if method == "rca" else 0}
-            for k in ks:
+            for k in rounds:
                 write_cell(folder, method, seed, k, fd, training | spent)
 
 

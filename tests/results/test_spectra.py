@@ -51,5 +51,5 @@ def test_methods_have_the_spectrum_of_their_own_base(tmp_path):
 
 
 def test_only_the_rounds_that_the_grid_evaluates_have_columns(evaluations):
-    found = spectra_of(evaluations, grid_=grid(ks=[2], methods=["rca"]))
+    found = spectra_of(evaluations, grid_=grid(rounds=[2], methods=["rca"]))
     assert list(found.columns) == ["index", "real", "rca_k0", "rca_k2"]

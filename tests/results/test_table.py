@@ -48,13 +48,13 @@ def test_methods_start_from_the_base_that_is_named_for_them(tmp_path):
     assert Results(table).per_seed("rca", 0, FD, 50) == [5.0] * 3
     assert set(table["method"]) == set(METHODS)
     # a base that no method starts from is left over
-    assert gather(tmp_path, GRID, "test", {})[1] == [str(tmp_path / f"base_ot/s{seed}/k0") for seed in (0, 1, 2)]
-    with pytest.raises(ReflowbenchError, match=r"base_x/s0/k0/metrics.json: no such file"):
+    assert gather(tmp_path, GRID, "test", {})[1] == [str(tmp_path / f"base_ot/s{seed}/round0") for seed in (0, 1, 2)]
+    with pytest.raises(ReflowbenchError, match=r"base_x/s0/round0/metrics.json: no such file"):
         gather(tmp_path, GRID, "test", {"rca": "base_x"})
 
 
 def test_only_the_rounds_that_the_grid_evaluates_are_read(evaluations):
-    table, strangers = gather(evaluations, grid(ks=[2]), "test", {})
+    table, strangers = gather(evaluations, grid(rounds=[2]), "test", {})
     assert Results(table).rounds == [0, 2]
     assert strangers == [
         str(cell_folder(evaluations, method, seed, 1)) for method in ("rca", "reflow") for seed in (0, 1, 2)
@@ -93,10 +93,10 @@ def test_rounds_may_differ_in_their_updates(evaluations):
 def test_a_missing_cell_is_an_error_and_a_left_over_one_is_named(evaluations, method, k):
     left_over = cell_folder(evaluations, method, 0, 3)
     cell_folder(evaluations, method, 0, k).rename(left_over)
-    with pytest.raises(ReflowbenchError, match=rf"{method}/s0/k{k}/metrics.json: no such file"):
+    with pytest.raises(ReflowbenchError, match=rf"{method}/s0/round{k}/metrics.json: no such file"):
         gather(evaluations, GRID, "test", {})
     left_over.rename(cell_folder(evaluations, method, 0, k))
-    strangers = [evaluations / "ocar/s0/k1", evaluations / "rca/s0/k0"]
+    strangers = [evaluations / "ocar/s0/round1", evaluations / "rca/s0/round0"]
     for folder in strangers:
         folder.mkdir(parents=True)
         write_json(folder / "metrics.json", {})
@@ -107,7 +107,7 @@ def test_a_missing_cell_is_an_error_and_a_left_over_one_is_named(evaluations, me
 @pytest.mark.parametrize("content", [{}, {"measurements": 1}])
 def test_what_is_no_evaluation_is_named(evaluations, content):
     write_json(cell_folder(evaluations, "rca", 1, 1) / "metrics.json", content)
-    with pytest.raises(ReflowbenchError, match=r"rca/s1/k1/metrics.json: not an evaluation"):
+    with pytest.raises(ReflowbenchError, match=r"rca/s1/round1/metrics.json: not an evaluation"):
         gather(evaluations, GRID, "test", {})
 
 
@@ -118,11 +118,11 @@ def test_a_table_with_other_columns_is_refused(tmp_path):
 
 
 def test_cells_and_their_folders_are_those_of_the_grid(tmp_path):
-    found = cells(grid(seeds=[1], ks=[2]))
+    found = cells(grid(seeds=[1], rounds=[2]))
     assert found == [Cell("reflow", 1, 0), Cell("reflow", 1, 2), Cell("rca", 1, 0), Cell("rca", 1, 2)]
     folders = [folder_of(cell, tmp_path, {"rca": "base_ot"}) for cell in found]
     assert [str(path.relative_to(tmp_path)) for path in folders] == [
-        "base/s1/k0", "reflow/s1/k2", "base_ot/s1/k0", "rca/s1/k2"]  # fmt: skip
+        "base/s1/round0", "reflow/s1/round2", "base_ot/s1/round0", "rca/s1/round2"]  # fmt: skip
 
 
 def test_missing_values_and_their_reasons_survive_the_file(evaluations, tmp_path):

@@ -14,10 +14,9 @@ STAGES = [
     Stage("prepare_data", ("stages.prepare_data",), "done", ()),
     Stage("train_base@0", ("stages.train_base", "--seed", "0"), "done", ()),
     Stage("train_base@1", ("stages.train_base", "--seed", "1"), "missing", ("never ran",)),
-    Stage("k0@rca_ot-0", ("stages.k0",), "done", ()),
-    Stage("generate_pairs@rca_ot-0-after0", ("stages.generate_pairs",), "stale", ("pairs.n 1 → 2",)),
-    Stage("rca@rca_ot-0-after0", ("stages.train_round", "--seed", "0"), "running", ("dvc repro (process 1)",)),
-    Stage("rca@rca_ot-0-after1", ("stages.train_round", "--seed", "1"), "stale", ("after rca@rca_ot-0-after0",)),
+    Stage("generate_pairs@rca_ot-0-1", ("stages.generate_pairs",), "stale", ("pairs.n 1 → 2",)),
+    Stage("rca@rca_ot-0-1", ("stages.train_round", "--seed", "0"), "running", ("dvc repro (process 1)",)),
+    Stage("rca@rca_ot-0-2", ("stages.train_round", "--seed", "1"), "stale", ("after rca@rca_ot-0-1",)),
     Stage("evaluate@rca_ot-0-1", ("stages.evaluate", "--seed", "0"), "missing", ("never ran",)),
     Stage("evaluate@rca_ot-0-2", ("stages.evaluate", "--seed", "0", "--k", "2"), "done", ()),
 ]
@@ -31,7 +30,6 @@ def test_a_cell_is_as_far_as_the_stages_that_make_it():
     assert found == {
         ("base", 0, 0): "done",
         ("base", 1, 0): "missing",
-        ("rca_ot", 0, 0): "done",
         ("rca_ot", 0, 1): "running",
         ("rca_ot", 0, 2): "stale",
     }
@@ -39,7 +37,7 @@ def test_a_cell_is_as_far_as_the_stages_that_make_it():
 
 def test_groups_count_their_stages_and_sum_their_times():
     found = {group.name: group for group in groups(STAGES, DURATIONS)}
-    assert list(found)[:3] == ["prepare_data", "train_base", "k0"]
+    assert list(found)[:3] == ["prepare_data", "train_base", "generate_pairs"]
     base = found["train_base"]
     assert base.counts == {"done": 1, "running": 0, "stale": 0, "missing": 1}
     assert (base.spent, base.expected, base.untimed) == (40.0, 40.0, 0)
@@ -57,14 +55,14 @@ def test_json_holds_all_of_it():
 
 def test_durations_are_medians_of_the_profiles_runs_that_ended_well(tmp_path):
     path = tmp_path / "durations.jsonl"
-    run = {"script": "k0", "arguments": ["--out", "a"], "peak_bytes": 1, "exit": 0, "profile": "digits"}
+    run = {"script": "train", "arguments": ["--out", "a"], "peak_bytes": 1, "exit": 0, "profile": "digits"}
     lines = [json.dumps(run | {"seconds": s}) for s in (1, 2, 9)] + [json.dumps(run | {"seconds": 99, "exit": 1})]
     lines += ["", "{", "[]", "null", '{"exit": 0}', json.dumps(run | {"seconds": "x"}), lines[0][:20]]
     others = [json.dumps(run | {"arguments": ["--out", "c"], "seconds": 70, "profile": p}) for p in ("tiny", None)]
     path.write_text("\n".join(lines + others))
     found = read_durations("digits", path)
-    assert found.spent(("stages.k0", "--out", "a")) == 9 and found.spent(("stages.k0", "--out", "b")) is None
-    assert found.expected(("stages.k0", "--out", "b")) == 2 and found.expected(("stages.other",)) is None
+    assert found.spent(("stages.train", "--out", "a")) == 9 and found.spent(("stages.train", "--out", "b")) is None
+    assert found.expected(("stages.train", "--out", "b")) == 2 and found.expected(("stages.other",)) is None
     assert read_durations("digits", tmp_path / "none").typical == {}
 
 
@@ -100,8 +98,8 @@ def test_what_is_shown():
     assert ["train_base", "1", "1", "40", "s", "40", "s"] in lines
     assert ["rca", "1", "1", "2", "never", "timed"] in lines
     text = " ".join(shown(io.StringIO()).split())
-    assert "stale pairs.n 1 → 2 generate_pairs@rca_ot-0-after0" in text
-    assert "running dvc repro (process 1) rca@rca_ot-0-after0" in text
+    assert "stale pairs.n 1 → 2 generate_pairs@rca_ot-0-1" in text
+    assert "running dvc repro (process 1) rca@rca_ot-0-1" in text
     assert "missing never ran train_base@1, evaluate@rca_ot-0-1" in text
     assert "4 of 9 stages are done; their last runs took 42 s. 2 to run in about 43 s, and 3 that were" in text
 

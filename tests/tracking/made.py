@@ -15,8 +15,8 @@ METHODS = ("reflow", "rca")
 SEEDS = (0, 1)
 KS = (0, 1)
 CELLS = [(method, seed) for method in METHODS for seed in SEEDS]
-EVALUATED = {f"evaluate_base@{seed}": f"base/s{seed}/k0" for seed in SEEDS}
-EVALUATED |= {f"evaluate@{method}-{seed}-1": f"{method}/s{seed}/k1" for method, seed in CELLS}
+EVALUATED = {f"evaluate_base@{seed}": f"base/s{seed}/round0" for seed in SEEDS}
+EVALUATED |= {f"evaluate@{method}-{seed}-1": f"{method}/s{seed}/round1" for method, seed in CELLS}
 COLUMNS = ["profile", "method", "seed", "round", "solver", "nfe", "features", "n_samples", "metric"]
 COLUMNS += ["value", "error", "missing"]
 TABLES = ("fd_by_round", "aspects", "paired", "spectra")
@@ -59,7 +59,7 @@ def rows():
 
 def write_evaluation(workspace, table, method, seed, k):
     """What the stage writes: full digits, and what the table says of the cell."""
-    folder = workspace / "runs/evaluations" / f"{method if k else 'base'}/s{seed}/k{k}"
+    folder = workspace / "runs/evaluations" / f"{method if k else 'base'}/s{seed}/round{k}"
     folder.mkdir(parents=True, exist_ok=True)
     own = [dict(zip(COLUMNS, row, strict=True)) for row in table if row[1:4] == [method, seed, k]]
     facts = {row["metric"]: row["value"] for row in own if row["metric"] in ("updates", "classifier_accuracy")}
@@ -105,10 +105,10 @@ def entries(workspace):
     }
     for method in METHODS:
         for seed in SEEDS:
-            curves = f"runs/training/{method}/s{seed}/k1"
-            stages[f"reflow@{method}-{seed}-after0"] = {
+            curves = f"runs/training/{method}/s{seed}/round1"
+            stages[f"reflow@{method}-{seed}-1"] = {
                 "cmd": f"python -m stages.train_round --method {method} --seed {seed} --round 1 "
-                f"--plots {curves} --out runs/chains/{method}/s{seed}/k1/model",
+                f"--plots {curves} --out runs/chains/{method}/s{seed}/round1/model",
                 "deps": [{"path": data, "hash": "md5", "md5": "d" * 32, "size": 5}],
                 "params": {"params.yaml": {"round": {"lr": 0.001, "clip": 1.0}, f"methods.{method}": {}}},
                 "outs": items(workspace, curves),
@@ -143,7 +143,7 @@ def make(workspace):
     workspace.mkdir(parents=True, exist_ok=True)
     (workspace / "dvc.yaml").write_text("stages: {}\n")
     for method, seed in CELLS:
-        curves = workspace / f"runs/training/{method}/s{seed}/k1"
+        curves = workspace / f"runs/training/{method}/s{seed}/round1"
         curves.mkdir(parents=True)
         (curves / "curves.csv").write_text("step,loss,variance_ratio\n0,,0.9\n6,0.5,0.8\n")
         (curves / "samples.png").write_bytes(b"a picture")

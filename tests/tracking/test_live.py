@@ -17,8 +17,8 @@ from reflowbench.tracking.store import Store
 from reflowbench.tracking.sync import sync
 from tests.tracking.made import Content
 
-STAGE = "reflow@rca-1-after0"
-PLOTS = "runs/training/rca/s1/k1"
+STAGE = "reflow@rca-1-1"
+PLOTS = "runs/training/rca/s1/round1"
 HEAD = {"stage": STAGE, "plots": PLOTS}
 EXPECTED = sorted(
     [("live/gradient_norm", 2.0 * i, i) for i in range(1, 4)] + [("live/loss", 1 / i, i) for i in (1, 2, 3)]

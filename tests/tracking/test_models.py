@@ -43,7 +43,7 @@ class Registry:
         self.experiment = self.client.create_experiment("e", artifact_location=(folder / "mlartifacts").as_uri())
         self.run = self.client.create_run(self.experiment).info.run_id
         self.data = folder / "runs/data/train.safetensors"
-        self.model = folder / "runs/chains/rca/s3/k1/model"
+        self.model = folder / "runs/chains/rca/s3/round1/model"
         images.save(self.data)
         save_model(self.model, network, NETWORK, images.shape, {"steps": 8}, lambda path: path.mkdir())
         (self.model / "carried/pairs.safetensors").write_text("of the next round")
@@ -301,7 +301,7 @@ def test_a_deleted_version_is_made_again_from_the_logged_model(registry):
 
 def test_a_model_that_is_not_there_leaves_nothing(registry, images, tmp_path):
     with pytest.raises(ReflowbenchError, match="no such file"):
-        registry.register(model=tmp_path / "runs/chains/rca/s3/k9/model")
+        registry.register(model=tmp_path / "runs/chains/rca/s3/round9/model")
     type(images)(images.images[:, :4], images.labels, (1, 2, 2), 17, dequantized=True).save(registry.data)
     with pytest.raises(ReflowbenchError, match=r"makes images of \(1, 4, 4\), .* has \(1, 2, 2\)"):
         registry.register()

@@ -28,7 +28,7 @@ def test_results_are_read_as_they_were_written(bare):
 
 def test_an_evaluation_says_what_results_csv_says_of_it(bare):
     found = records.read_results(bare / "reports/results.csv")
-    for method, seed, k, folder in (("rca", 1, 1, "rca/s1/k1"), ("reflow", 0, 0, "base/s0/k0")):
+    for method, seed, k, folder in (("rca", 1, 1, "rca/s1/round1"), ("reflow", 0, 0, "base/s0/round0")):
         own = records.read_evaluation(bare / f"runs/evaluations/{folder}/metrics.json", "tiny", method, seed, k)
         assert own == [row for row in found if (row.method, row.seed, row.round) == (method, seed, k)] != []
 
@@ -102,12 +102,12 @@ def test_two_feature_spaces_are_told_apart():
     [
         ("python -m stages.train_base --seed 2 --out runs/base/s2", {"seed": "2"}),
         (
-            "x --seed 1 --round 3 --out runs/chains/rca/s1/k3/inverted",
+            "x --seed 1 --round 3 --out runs/chains/rca/s1/round3/inverted",
             {"method": "rca", "seed": "1", "round": "3"},
         ),
-        ("x --out runs/chains/ocar/s1/k0/model", {"method": "ocar", "seed": "1", "round": "0"}),
+        ("x --out runs/chains/ocar/s1/round0/model", {"method": "ocar", "seed": "1", "round": "0"}),
         (
-            "x --seed 1 --floor --model runs/base/s1 --out runs/evaluations/base/s1/k0",
+            "x --seed 1 --floor --model runs/base/s1 --out runs/evaluations/base/s1/round0",
             {"method": "base", "seed": "1", "round": "0"},
         ),
         ("python -m stages.report --out reports", {}),

@@ -38,7 +38,7 @@ def commit(message):
 
 def cache(workspace):
     """Put all outputs of the lock into DVC's cache, as `dvc repro` does."""
-    for entry in read_lock(workspace / "dvc.lock").values():
+    for entry in read_lock(workspace).values():
         for out in entry["outs"]:
             path = workspace / out["path"]
             if not path.exists() or out["path"].startswith("reports"):
@@ -120,7 +120,7 @@ def test_what_was_mirrored_before_it_was_committed_gets_its_commit(repository):
     git("checkout", "--quiet", "other")
     (repository / "reports/report.md").write_text("# New\n")
     assert "results wait" in sync_if_changed(), "the page is not that of dvc.lock"
-    write_lock(repository, {**read_lock(repository / "dvc.lock"), "report": entries_of_report(repository)})
+    write_lock(repository, {**read_lock(repository), "report": entries_of_report(repository)})
     assert sync().complete
     state = sync().state
     new = commit("a new page")
@@ -130,7 +130,7 @@ def test_what_was_mirrored_before_it_was_committed_gets_its_commit(repository):
 
 
 def entries_of_report(workspace):
-    entry = read_lock(workspace / "dvc.lock")["report"]
+    entry = read_lock(workspace)["report"]
     return {**entry, "outs": items(workspace, "reports/report.md", "reports/figures")}
 
 
@@ -149,7 +149,7 @@ def test_a_revision_without_results(repository):
 
 def test_data_of_another_hash_is_never_given(repository):
     """Neither of the workspace nor of the cache."""
-    item = read_lock(repository / "dvc.lock")["evaluate@rca-1-1"]["outs"][0]
+    item = read_lock(repository)["evaluate@rca-1-1"]["outs"][0]
     contents = Contents(repository, [repository])
     assert set(contents.files(item)) == {"metrics.json", "samples.safetensors"}
     assert contents.files({**item, "md5": "0" * 32 + ".dir"}) is None

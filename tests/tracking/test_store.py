@@ -117,7 +117,7 @@ def test_stage_writes_the_same_receipt_wherever_it_runs(workspace):
         command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True
     )
     assert "INFO" not in done.stdout + done.stderr
-    lock = read_lock(workspace / "dvc.lock")
+    lock = read_lock(workspace)
     assert json.loads(receipt.read_text()) == {"stage_runs": len(lock), "state": state_hash(lock)}
     # Inside `dvc repro` the lock has no entry for the stage itself, afterwards it has.
     write_lock(workspace, {**entries(workspace), "track": {"cmd": "python -m stages.track"}})

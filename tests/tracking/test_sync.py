@@ -32,7 +32,7 @@ from tests.tracking.made import (
 def test_one_parent_and_a_run_for_each_stage(workspace):
     result = sync()
     content = Content(workspace)
-    lock = read_lock(workspace / "dvc.lock")
+    lock = read_lock(workspace)
     assert set(content.stages) == set(lock)
     assert len(content.runs) == len(lock) + 1 == result.created
     assert {run.info.status for run in content.runs} == {"FINISHED"}
@@ -47,7 +47,7 @@ def test_one_parent_and_a_run_for_each_stage(workspace):
             "stage": name,
             **lock[name],
         }
-    run = content.stages["reflow@rca-1-after0"]
+    run = content.stages["reflow@rca-1-1"]
     assert {key: run.data.tags[key] for key in ("dvc.group", "method", "seed", "round")} == {
         "dvc.group": "reflow",
         "method": "rca",
@@ -109,10 +109,10 @@ def test_every_stage_has_what_it_made_to_look_at(workspace):
     }
     origin = {"lock_entry.json", "lineage.json"}
     assert files["prepare_data"] == origin
-    assert files["reflow@rca-1-after0"] == origin | {"curves.csv", "samples.png"}
+    assert files["reflow@rca-1-1"] == origin | {"curves.csv", "samples.png"}
     assert files["evaluate@rca-1-1"] == origin | {"metrics.json", "samples/euler_1.png"}
     assert files["report"] == origin | {"reports/report.md", "reports/figures/collapse.svg"}
-    run = content.stages["reflow@rca-1-after0"]
+    run = content.stages["reflow@rca-1-1"]
     assert content.history(run) == [("loss", 0.5, 6), ("variance_ratio", 0.8, 6), ("variance_ratio", 0.9, 0)]
     assert read_png(content.folder(content.stages["evaluate@rca-1-1"]) / "samples/euler_1.png").shape[2] == 1
 
@@ -120,7 +120,7 @@ def test_every_stage_has_what_it_made_to_look_at(workspace):
 def test_lineage_and_datasets_are_those_of_the_lock(workspace):
     sync()
     content = Content(workspace)
-    run, data = content.stages["reflow@rca-1-after0"], content.stages["prepare_data"].info.run_id
+    run, data = content.stages["reflow@rca-1-1"], content.stages["prepare_data"].info.run_id
     assert run.data.tags["dvc.parents"] == data and "dvc.parents" not in content.stages["prepare_data"].data.tags
     lineage = json.loads((content.folder(run) / "lineage.json").read_text())
     assert lineage == [{"stage": "prepare_data", "run_id": data}]
@@ -145,13 +145,13 @@ def test_changed_entry_adds_its_run_and_a_parent(workspace):
     sync()
     before = Content(workspace)
     stages = entries(workspace)
-    stages["reflow@rca-0-after0"]["params"]["params.yaml"]["round"]["lr"] = 0.002
+    stages["reflow@rca-0-1"]["params"]["params.yaml"]["round"]["lr"] = 0.002
     write_lock(workspace, stages)
     assert sync().created == 2
     after = Content(workspace)
     new = {r.info.run_id: r for r in after.runs if r.info.run_id not in {b.info.run_id for b in before.runs}}
     parent, stage = sorted(new.values(), key=lambda run: "dvc.stage_hash" in run.data.tags)
-    assert stage.info.run_name == "reflow@rca-0-after0"
+    assert stage.info.run_name == "reflow@rca-0-1"
     assert stage.data.params["round.lr"] == "0.002"
     assert stage.data.tags["mlflow.parentRunId"] == parent.info.run_id
     table = json.loads((after.folder(parent) / "stages.json").read_text())["data"]
@@ -179,7 +179,7 @@ def test_interrupted_sync_is_completed(workspace, monkeypatch, call):
     assert sync().complete
     content = Content(workspace)
     assert {run.info.status for run in content.runs} == {"FINISHED"}
-    assert len(content.runs) == len(read_lock(workspace / "dvc.lock")) + 1
+    assert len(content.runs) == len(read_lock(workspace)) + 1
     for run in content.runs:
         history = content.history(run)
         assert len({(key, step) for key, _, step in history}) == len(history)
@@ -198,7 +198,7 @@ def test_half_finished_repro_never_gets_the_old_numbers(workspace, name, methods
     write_evaluation(workspace, table, methods[0], 1, k)
     stages = {
         **entries(workspace),
-        **{n: read_lock(workspace / "dvc.lock")[n] for n in ("summarize", "report")},
+        **{n: read_lock(workspace)[n] for n in ("summarize", "report")},
     }
     write_lock(workspace, stages)
     assert "results wait" in sync_if_changed()
@@ -227,7 +227,7 @@ def test_cell_outside_the_grid_is_mirrored_but_is_in_no_result(workspace):
     """Of a larger grid that has shrunk: dvc.lock keeps its entry."""
     write_evaluation(workspace, cell_rows("rca", 0, 9), "rca", 0, 9)
     stages = entries(workspace)
-    out = "runs/evaluations/rca/s0/k9"
+    out = "runs/evaluations/rca/s0/round9"
     stages["evaluate@rca-0-9"] = {"cmd": f"x --seed 0 --out {out}", "outs": items(workspace, out)}
     write_lock(workspace, stages)
     assert sync().complete
@@ -272,7 +272,7 @@ def test_a_missing_value_is_no_metric_and_null_with_its_reason_in_the_table(work
 
 
 def test_numbers_of_another_version_wait_and_the_rest_is_mirrored(workspace):
-    folder = workspace / "runs/evaluations/rca/s1/k1"
+    folder = workspace / "runs/evaluations/rca/s1/round1"
     write_json(folder / "metrics.json", {"values": []})
     write_lock(workspace, entries(workspace))
     result = sync()

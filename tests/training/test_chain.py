@@ -5,10 +5,10 @@ import argparse
 import pytest
 import torch
 
-from reflowbench.methods import registry
 from reflowbench.couplings.shared.independent import Independent
 from reflowbench.couplings.shared.method import Method
 from reflowbench.errors import ReflowbenchError
+from reflowbench.methods import registry
 from reflowbench.networks import registry as networks
 from reflowbench.networks.model import load_facts, load_model, save_model
 from reflowbench.runtime.config import read_yaml
@@ -48,11 +48,11 @@ def through_files(tmp_path, monkeypatch, images, network):
     values |= {"round": round_params().model_dump(), "pairs": PAIRS.model_dump()}
     (tmp_path / "params.yaml").write_text(str(values).replace("None", "null"))  # YAML reads Python's literals
     images.save(tmp_path / "data")
-    save_model(tmp_path / "k0", network, NETWORK, images.shape, {}, lambda folder: None)
+    save_model(tmp_path / "round0", network, NETWORK, images.shape, {}, lambda folder: None)
 
     def run(name, rounds=2):
         for k in range(1, rounds + 1):
-            start, stored = tmp_path / f"k{k - 1}", registry.load(name).stored
+            start, stored = tmp_path / f"round{k - 1}", registry.load(name).stored
             common = {
                 "params": tmp_path / "params.yaml",
                 "chain": None,
@@ -66,8 +66,8 @@ def through_files(tmp_path, monkeypatch, images, network):
             for kind, script in (("synthetic", generate_pairs), ("inverted", rca_regenerate)):
                 if kind in stored:
                     script.main(argparse.Namespace(**common, out=folders[kind]))
-            train_round.main(argparse.Namespace(**common, **folders, out=tmp_path / f"k{k}"))
-        return load_model(tmp_path / f"k{rounds}")[0], load_facts(tmp_path / f"k{rounds}")
+            train_round.main(argparse.Namespace(**common, **folders, out=tmp_path / f"round{k}"))
+        return load_model(tmp_path / f"round{rounds}")[0], load_facts(tmp_path / f"round{rounds}")
 
     return run
 
@@ -86,7 +86,7 @@ def test_every_method_gives_the_weights_and_the_cost_of_the_stages(name, network
 def test_what_ot_fits_in_the_first_round_is_carried(network, images, tmp_path):
     own = params("ot", assignment="semidiscrete", potential=POTENTIAL)
     trained(chain_of("ot", network, images, tmp_path, own))
-    assert (tmp_path / "k1/carried").is_dir() and (tmp_path / "k2/carried").is_dir()
+    assert (tmp_path / "round1/carried").is_dir() and (tmp_path / "round2/carried").is_dir()
 
 
 def test_the_base_is_trained_on_independent_pairs(images, inputs):

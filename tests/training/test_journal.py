@@ -7,10 +7,9 @@ import math
 import pytest
 
 from reflowbench.errors import ReflowbenchError
-from reflowbench.runtime import sidecar
-from reflowbench.training import journal
+from reflowbench.runtime import journal, sidecar
+from reflowbench.runtime.journal import Journal
 from reflowbench.training.guard import Step
-from reflowbench.training.journal import Journal
 
 
 class Run:
@@ -35,7 +34,7 @@ class Run:
 def inside_dvc(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sidecar, "RUN", "1700000000000-1")
-    monkeypatch.setenv("DVC_STAGE", "rca@rca-0-after0")
+    monkeypatch.setenv("DVC_STAGE", "rounds/1/dvc.yaml:rca@rca-0-1")
     for name in ("DVC_ROOT", journal.VARIABLE, journal.SYSTEM_VARIABLE):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(journal, "_HELD", [])  # a process writes one journal; here each run lets go of its own
@@ -54,7 +53,7 @@ def test_every_step_of_a_short_run_is_a_row(tmp_path):
     steps = list(Journal(Run(5), tmp_path / "plots"))
     assert steps == list(Run(5))
     head, *_ = lines()
-    assert head == {"run": sidecar.RUN, "stage": "rca@rca-0-after0", "plots": (tmp_path / "plots").as_posix()}
+    assert head == {"run": sidecar.RUN, "stage": "rca@rca-0-1", "plots": (tmp_path / "plots").as_posix()}
     assert [(row["step"], row["loss"], row["gradient_norm"]) for row in losses()] == [
         (i + 1, float(i), 2.0 * i) for i in range(5)
     ]

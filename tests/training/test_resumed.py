@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from reflowbench.methods import registry
 from reflowbench.couplings.shared.independent import Independent
+from reflowbench.methods import registry
 from reflowbench.metrics.features.classifier import ClassifierTraining
 from reflowbench.networks import registry as networks
 from reflowbench.pairs.generate import inverted_pairs, synthetic_pairs

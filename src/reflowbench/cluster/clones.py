@@ -23,6 +23,7 @@ from reflowbench.runtime.config import PARAMS_FILE, read_yaml
 from reflowbench.upkeep.recover import recover
 
 _LISTED = ("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate")
+_READ, _RUNTIME = ("src/", "stages/"), "src/reflowbench/runtime/"
 _CONFIG = Path(".dvc/config.local")
 
 
@@ -94,6 +95,12 @@ class Clones:
         with contextlib.suppress(OSError):
             self.folder.rmdir()
 
+    def changed(self) -> list[str]:
+        """Files of the checkout that stages read and that have changed since: no clone has seen that."""
+        watched = [name for name in self._files if name.startswith(_READ) and not name.startswith(_RUNTIME)]
+        watched += [name for name in self._files if Path(name).name in ("dvc.yaml", "params.yaml")]
+        return sorted({name for name in watched if _differ(self._state / name, self.root / name)})
+
     def close(self) -> None:
         """Remove the copy of the state; no clone can be made any more."""
         shutil.rmtree(self._state, ignore_errors=True)
@@ -123,6 +130,13 @@ def _mirror(source: Path, names: Iterable[str], target: Path) -> None:
                 new.unlink()
         new.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(old, new, follow_symlinks=False)
+
+
+def _differ(one: Path, other: Path) -> bool:
+    try:
+        return one.read_bytes() != other.read_bytes()
+    except OSError:
+        return True
 
 
 def _facts(found: os.stat_result) -> tuple[int, int, int]:

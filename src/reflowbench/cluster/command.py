@@ -24,7 +24,10 @@ def add(commands: Any, whole: Callable[[str], int], path: Callable[[str], Path])
         whole: Reads a positive whole number.
         path: Reads a path.
     """
-    launch = commands.add_parser("launch", help="run chains (method, seed) side by side, here or on SLURM")
+    launch = commands.add_parser("launch", help="run a pipeline's chains (method, seed) side by side, here or on SLURM")
+    launch.add_argument("pipeline", type=path, nargs="?", default=Path("dvc.yaml"), metavar="DVC_YAML",
+                        help="such as theory/dvc.yaml (default: %(default)s)")  # fmt: skip
+    launch.add_argument("--profile", metavar="NAME", help="run this profile in a clone; results go to reports/NAME")
     launch.add_argument("--workers", type=whole, metavar="N", help="tasks at a time (default: as many as cores allow)")
     launch.add_argument(
         "--threads", type=whole, metavar="N", help="of each task (default: REFLOWBENCH_THREADS, or cores / workers)"
@@ -47,26 +50,82 @@ def add(commands: Any, whole: Callable[[str], int], path: Callable[[str], Path])
 
 
 def _run(args: argparse.Namespace) -> None:
+    from reflowbench.cluster import uptodate
+
+    pipeline = _pipeline(args.pipeline)
+    if not (args.dry_run or args.profile) and uptodate.is_up_to_date(pipeline):
+        print("nothing has changed since the last run; results are in reports/")
+        return
     from reflowbench.cluster.launch import Options, dry_run, launch
     from reflowbench.cluster.slurm import Request
-    from reflowbench.methods import registry, rounds
-    from reflowbench.runtime.config import PARAMS_FILE, load_params
     from reflowbench.runtime.start import threads
 
-    registry.check(params := load_params(), str(PARAMS_FILE))  # before DVC puts its values into commands
-    rounds.check(params)
     for_slurm = {"partition", "cpus_per_task", "gpus_per_task", "time", "slurm_arg"}
     if not args.slurm and (given := [name for name in sorted(for_slurm) if getattr(args, name)]):
         raise ReflowbenchError(f"--{given[0].replace('_', '-')} is about jobs: add --slurm")
+    if args.profile:
+        if args.dry_run or args.no_finish:
+            raise ReflowbenchError("--profile keeps results: leave out --dry-run and --no-finish")
+        from reflowbench.cluster.profiles import launch_profile
+
+        sys.exit(launch_profile(args.profile, _passed_on(args), sys.stdout))
+    _check(pipeline)
     if args.dry_run:
-        dry_run(sys.stdout)
+        dry_run(pipeline, sys.stdout)
         return
     request = None
     if args.slurm:
         cpus = args.cpus_per_task or args.threads or threads() or 1
         request = Request(args.partition, cpus, args.gpus_per_task, args.time, dict(args.slurm_arg or []))
-    options = Options(args.workers, args.threads, args.retry, args.folder, args.keep, not args.no_finish, request)
-    sys.exit(launch(options, sys.stdout))
+    finish = not args.no_finish
+    options = Options(args.workers, args.threads, args.retry, args.folder, args.keep, finish, request, pipeline)
+    status = launch(options, sys.stdout)
+    if status == 0 and finish:
+        if pipeline == Path("dvc.yaml"):
+            _mirror()
+        uptodate.remember(pipeline)
+    sys.exit(status)
+
+
+def _mirror() -> None:
+    """Bring MLflow up to date where stages came from the cache; say where the results are."""
+    from reflowbench.tracking.store import StoreError
+    from reflowbench.tracking.sync import sync_if_changed
+
+    try:
+        print(sync_if_changed())
+    except StoreError as error:
+        print(f"WARNING: {error}", file=sys.stderr)
+    print("results: reports/report.md, and reports/index.html to explore")
+
+
+def _pipeline(path: Path) -> Path:
+    """The path of a dvc.yaml; of a folder, that in it."""
+    path = path / "dvc.yaml" if path.is_dir() else path
+    if path.name != "dvc.yaml" or not path.is_file() or path.is_absolute() or ".." in path.parts:
+        raise ReflowbenchError(f"{path}: no dvc.yaml here; want one such as dvc.yaml or theory/dvc.yaml")
+    return path
+
+
+def _check(pipeline: Path) -> None:
+    """Check the parameters before DVC puts their values into commands."""
+    from reflowbench.methods import registry, rounds
+    from reflowbench.runtime.config import PARAMS_FILE, load_params, read_yaml
+
+    registry.check(params := load_params(), str(PARAMS_FILE))
+    rounds.check(params)
+    own = pipeline.with_name(PARAMS_FILE.name)
+    if own != PARAMS_FILE and own.exists() and "grid" in read_yaml(own):
+        registry.check(load_params(own), str(own))
+
+
+def _passed_on(args: argparse.Namespace) -> list[str]:
+    """The options for a launch in a clone."""
+    numbers = {"workers": args.workers, "threads": args.threads, "retry": args.retry, "partition": args.partition,
+               "cpus-per-task": args.cpus_per_task, "gpus-per-task": args.gpus_per_task, "time": args.time}  # fmt: skip
+    given = [word for name, value in numbers.items() if value is not None for word in (f"--{name}", str(value))]
+    given += [word for key, value in args.slurm_arg or [] for word in ("--slurm-arg", f"{key}={value}")]
+    return [*given, *(["--keep"] if args.keep else []), *(["--slurm"] if args.slurm else [])]
 
 
 def _count(text: str) -> int:

@@ -27,14 +27,15 @@ from reflowbench.runtime.processes import on_stop
 from reflowbench.runtime.sidecar import profile
 from reflowbench.runtime.start import THREADS_VARIABLE, threads
 from reflowbench.status.durations import read_durations
-from reflowbench.status.stages import Stage, read_stages
-from reflowbench.tracking.lock import lock_files
+from reflowbench.status.stages import PIPELINE, Stage, read_stages
+from reflowbench.tracking.lock import LOCK, lock_files
 from reflowbench.upkeep.recover import recover
 
 LIVE_VARIABLE = "REFLOWBENCH_LIVE"
 _POLL = 0.2
 _UNKNOWN = 10.0
 """Seconds that a stage may take which was never timed: only the order of tasks depends on it."""
+_SHOWN = ("Running stage", "WARNING", "ERROR", "ignored: ")
 _ERROR = re.compile(r"^ERROR: (.*)", re.MULTILINE)
 
 
@@ -50,6 +51,7 @@ class Options:
         keep: Whether clones stay.
         finish: Whether the last `dvc repro` follows.
         slurm: What jobs ask for; None for processes of this machine.
+        pipeline: The dvc.yaml, from the root.
     """
 
     workers: int | None = None
@@ -59,6 +61,7 @@ class Options:
     keep: bool = False
     finish: bool = True
     slurm: Request | None = None
+    pipeline: Path = PIPELINE
 
 
 def allot(workers: int | None, each: int | None, cores: int) -> tuple[int, int]:
@@ -76,19 +79,20 @@ def allot(workers: int | None, each: int | None, cores: int) -> tuple[int, int]:
     return workers, each or max(1, cores // workers)
 
 
-def dry_run(file: TextIO) -> None:
+def dry_run(pipeline: Path, file: TextIO) -> None:
     """Print what a launch would run.
 
     Args:
+        pipeline: The dvc.yaml.
         file: Where.
     """
-    stages = read_stages()
+    stages = read_stages(pipeline)
     plan = make_plan(stages)
     show_plan(plan, _done(plan, stages), file)
 
 
 def launch(options: Options, file: TextIO) -> int:
-    """Run the pipeline of the working folder.
+    """Run a pipeline of the working folder.
 
     Args:
         options: How.
@@ -107,7 +111,7 @@ def launch(options: Options, file: TextIO) -> int:
     with locked(SCRATCH / FOLDER, "reflowbench launch"), on_stop(lambda number, _: signals.append(number)):
         for sentence in recover():
             print(sentence, file=file)
-        stages = read_stages()
+        stages = read_stages(options.pipeline)
         plan = make_plan(stages)
         crew = _Crew(options, plan, root, folder)
         schedule = Schedule(
@@ -131,9 +135,15 @@ def launch(options: Options, file: TextIO) -> int:
             except BaseException:  # nobody would look after what runs
                 schedule.stop()
                 raise
+        changed = crew.changed()
         crew.record()
         if signals:
             return _stopped(signals[-1], file)
+        if changed:
+            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+            print(f"changed while this ran: {', '.join(changed[:3])}{more}. What ran is as it was before, and in DVC's "
+                  "cache; run this again for the rest", file=file)  # fmt: skip
+            return 1
         variables = crew.variables(root)
         _dvc(["checkout", "--quiet", "--allow-missing"], variables, signals)  # what fails, `dvc repro` makes good
         if signals:
@@ -144,9 +154,12 @@ def launch(options: Options, file: TextIO) -> int:
             return 1
         if not options.finish:
             return 0
-        print("all tasks are done; `dvc repro` gathers what they made", file=file)
-        file.flush()
-        status = _dvc(["repro"], variables, signals)
+        log = options.folder / "logs" / "final.log"
+        log.unlink(missing_ok=True)
+        status = _dvc(["repro", str(options.pipeline)], variables, signals, log)
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith(_SHOWN):  # not that hundreds of stages are up to date
+                print(line, file=file)
         return _stopped(signals[-1], file) if signals else status
 
 
@@ -174,7 +187,7 @@ class _Crew:
         self._made: dict[Path, dict[str, str]] = {}
         self._logs = folder / "logs"
         self._logs.mkdir(parents=True, exist_ok=True)
-        self._keep = options.keep
+        self._keep, self._pipeline = options.keep, options.pipeline
         self.view: View | None = None
 
     def variables(self, folder: Path) -> dict[str, str]:
@@ -192,7 +205,7 @@ class _Crew:
         """Start a task, or start it again."""
         task, log = run.task, self._logs / f"{run.task.name}.log"
         clone = self._clones.prepare(task.name)
-        for lock in lock_files(clone):
+        for lock in self._locks(clone):
             lockfile.keep(lock, self._needed[task.name])
         command = [sys.executable, "-m", "dvc", "repro", *task.targets]
         now, targets = time.strftime("%Y-%m-%d %H:%M:%S"), " ".join(task.targets)
@@ -216,12 +229,21 @@ class _Crew:
                     self._clones.remove(run.task.name)
         return more
 
+    def _locks(self, folder: Path) -> list[Path]:
+        """The dvc.lock files of the pipeline and of the root, as far as they are there."""
+        own = folder / self._pipeline.with_name(LOCK)
+        return [*dict.fromkeys([*([own] if own.exists() else []), *lock_files(folder)])]
+
     def _note(self, run: Run) -> None:
         """Keep what a task that is done has put into the dvc.lock of its clone."""
         clone = self._clones.folder / run.task.name
-        for lock in lock_files(clone):
+        for lock in self._locks(clone):
             made = {name: text for name, text in lockfile.entries(lock).items() if name in run.task.stages}
             self._made.setdefault(lock.relative_to(clone), {}).update(made)
+
+    def changed(self) -> list[str]:
+        """Files that stages read and that have changed in the checkout since the launch began."""
+        return self._clones.changed()
 
     def record(self) -> None:
         """Put into the checkout's dvc.lock files what tasks made; DVC is kept from them meanwhile."""
@@ -233,7 +255,7 @@ class _Crew:
             with Repo(str(self._root)) as repo, repo.lock:
                 for lock, made in self._made.items():
                     lockfile.merge(self._root / lock, made)
-                gone = sum(lockfile.keep(lock, _names(repo, lock)) for lock in lock_files(self._root))
+                gone = sum(lockfile.keep(lock, _names(repo, lock)) for lock in self._locks(self._root))
         except DvcException as error:  # another `dvc` is at work: it is all in the run cache too
             print(f"WARNING: dvc.lock is not written: {error}", file=sys.stderr)
             return
@@ -290,13 +312,13 @@ def _last_error(log: str) -> str:
     return next(own, errors[-1] if errors else "")
 
 
-def _dvc(arguments: list[str], variables: dict[str, str], signals: list[int]) -> int:
-    """Run DVC in the checkout, with what it says on this process's output.
+def _dvc(arguments: list[str], variables: dict[str, str], signals: list[int], log: Path | None = None) -> int:
+    """Run DVC in the checkout, with what it says in a log, or on this process's output.
 
     Returns:
         Its exit status.
     """
-    process = Process([sys.executable, "-m", "dvc", *arguments], Path.cwd(), os.environ | variables, None)
+    process = Process([sys.executable, "-m", "dvc", *arguments], Path.cwd(), os.environ | variables, log)
     while (status := process.poll()) is None:
         _pass_on(signals, process)
         time.sleep(_POLL)

@@ -19,7 +19,7 @@ class Task:
     Attributes:
         name: `METHOD-SEED` of a chain; the name of the stage if it is a single one.
         stages: All of them, each after those that it needs.
-        targets: Those that no other one of them needs.
+        targets: Addresses of those that no other one of them needs.
         after: Names of the tasks whose outputs it needs.
     """
 
@@ -45,8 +45,8 @@ class Plan:
 def make_plan(stages: Sequence[Stage]) -> Plan:
     """Divide the stages into tasks.
 
-    A stage that gathers over methods, seeds or a whole matrix, and whatever comes after one, is final. Of the others,
-    those with one method and one seed make a chain together, and each other one is a task by itself.
+    A stage of no matrix that gathers what a matrix made, and whatever comes after one, is final. Of the others, those
+    with one method and one seed make a chain together, and each other one is a task by itself.
 
     Args:
         stages: The stages.
@@ -74,7 +74,9 @@ def make_plan(stages: Sequence[Stage]) -> Plan:
     for task, own in members.items():
         needed = frozenset().union(*(by_name[name].needs for name in own))
         after = dict.fromkeys(task_of[name] for name in order if name in needed and task_of[name] != task)
-        tasks[task] = Task(task, tuple(own), tuple(name for name in own if name not in needed), tuple(after))
+        tasks[task] = Task(
+            task, tuple(own), tuple(by_name[name].address or name for name in own if name not in needed), tuple(after)
+        )
     ordered = _in_order({name: task.after for name, task in tasks.items()})
     return Plan(tuple(tasks[name] for name in ordered), tuple(name for name in order if name in final))
 
@@ -85,7 +87,7 @@ def _axes(stage: Stage) -> frozenset[str]:
 
 
 def _gathers(stage: Stage, need: Stage) -> bool:
-    return bool(_axes(need) - _axes(stage)) or (stage.item is None and need.item is not None)
+    return stage.item is None and need.item is not None
 
 
 def _task_name(stage: Stage) -> str:

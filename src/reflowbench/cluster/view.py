@@ -66,7 +66,7 @@ class Log:
 
 
 class View:
-    """Shows runs on a terminal as a table that follows them, elsewhere as a line whenever one changes."""
+    """Shows runs on a terminal as a table that follows them, elsewhere as a line when one ends or is tried again."""
 
     def __init__(self, runs: Mapping[str, Run], file: TextIO) -> None:
         """Prepare.
@@ -101,6 +101,8 @@ class View:
         for name, run in self._runs.items():
             if (run.state, run.tries) != self._shown[name]:
                 self._shown[name] = run.state, run.tries
+                if run.state == "running" and run.tries == 1:
+                    continue  # the line when it ends is enough
                 self._console.print(f"{time.strftime('%H:%M:%S')} {name}: {_said(run)}", soft_wrap=True)
 
     def _table(self) -> Table:

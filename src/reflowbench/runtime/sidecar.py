@@ -25,6 +25,7 @@ DIVERGED = "diverged"
 """Folder of batches at which trainings diverged."""
 RUN = f"{time.time_ns() // 1_000_000}-{os.getpid()}"
 """This process, among all that wrote to a sidecar."""
+_ADDRESS = re.compile(r"^(?:\.\./)*(?:rounds/\d+/)?dvc\.yaml:")
 
 
 def folder() -> Path:
@@ -40,8 +41,12 @@ def folder() -> Path:
 
 
 def stage_name() -> str | None:
-    """Name of the stage that DVC is running in this process; None outside `dvc repro`."""
-    return os.environ.get("DVC_STAGE")
+    """Name of the stage that DVC is running in this process; None outside `dvc repro`.
+
+    Stages of rounds go without their address, `rounds/1/dvc.yaml:`, as in dvc.lock: their names say the round.
+    """
+    address = os.environ.get("DVC_STAGE")
+    return address and _ADDRESS.sub("", address)
 
 
 def record(script: str, arguments: Sequence[str], outs: Iterable[Path], status: int, of: str | None = None) -> None:

@@ -15,6 +15,7 @@ from reflowbench.status.locks import writers
 
 State = Literal["done", "stale", "missing", "running"]
 STATES: tuple[State, ...] = ("done", "running", "stale", "missing")
+PIPELINE = Path("dvc.yaml")
 _ABSENT = ("deleted", "not in cache")
 _TRIES = 5
 
@@ -31,6 +32,7 @@ class Stage:
         reasons: Why it is not done.
         needs: Names of the stages whose outputs it reads.
         item: Its value on every axis of its group's matrix; None if its group is no matrix.
+        address: How DVC knows it from the root: its name, after the path of its dvc.yaml if that is another one.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Stage:
     reasons: tuple[str, ...]
     needs: frozenset[str] = frozenset()
     item: Mapping[str, Any] | None = None
+    address: str = ""
 
     @property
     def group(self) -> str:
@@ -46,14 +49,17 @@ class Stage:
         return self.name.partition("@")[0]
 
 
-def read_stages() -> list[Stage]:
-    """Read the state of every stage of dvc.yaml in the working folder, and of those of its rounds that these need.
+def read_stages(pipeline: Path = PIPELINE) -> list[Stage]:
+    """Read the state of every stage of a dvc.yaml, and of those of the root and its rounds that these need.
 
     DVC's own status asks for the locks of all stages and fails while one runs; its dependencies and
     outputs are asked one by one here, each once, although many stages share them. Takes about 2 s.
 
+    Args:
+        pipeline: The dvc.yaml, from the working folder, which is the root.
+
     Returns:
-        The stages in the order of dvc.yaml, with those of the rounds before the evaluations of their models.
+        The stages in the order of the file, each of the others before those that need it.
 
     Raises:
         ReflowbenchError: If this is no DVC project, or dvc.yaml, dvc.lock or params.yaml cannot be read.
@@ -66,7 +72,7 @@ def read_stages() -> list[Stage]:
             with Repo() as repo:
                 if not Path(repo.root_dir).samefile(Path.cwd()):
                     raise ReflowbenchError(f"{Path.cwd()}: the pipeline is in {repo.root_dir}; run this there")
-                stages, graph = _needed(repo)
+                stages, graph = _needed(repo, pipeline)
                 held = writers(Path(repo.tmp_dir))
                 known: dict[Any, dict[str, Any]] = {}
                 states = {stage: _state(stage, held, known) for stage in stages}
@@ -81,17 +87,18 @@ def read_stages() -> list[Stage]:
     raise AssertionError("the last try returns or raises")
 
 
-def _needed(repo: Any) -> tuple[list[Any], Any]:
-    """The stages of dvc.yaml with those of the rounds that they need, and DVC's graph of them."""
+def _needed(repo: Any, pipeline: Path) -> tuple[list[Any], Any]:
+    """The stages of a dvc.yaml with those of the root and its rounds that they need, and DVC's graph of them."""
     import networkx as nx
     from dvc.repo.graph import build_graph
 
-    own = list(repo.stage.load_all())
-    rounds = [stage for path in round_files() for stage in repo.stage.load_all(str(path))]
-    graph = build_graph(own + rounds)  # edges lead to what a stage depends on
+    own = list(repo.stage.load_all(str(pipeline)))
+    files = [path for path in (PIPELINE, *round_files()) if path != pipeline]
+    others = [stage for path in files for stage in repo.stage.load_all(str(path))]
+    graph = build_graph(own + others)  # edges lead to what a stage depends on
     needed = {stage: nx.descendants(graph, stage) for stage in own}
     all_needed = set().union(*needed.values())
-    chosen = [stage for stage in rounds if stage in all_needed]
+    chosen = [stage for stage in others if stage in all_needed]
     behind = [stage for stage in own if needed[stage] & set(chosen)]
     stages = [stage for stage in own if stage not in behind] + chosen + behind
     return stages, graph.subgraph(stages)
@@ -157,5 +164,5 @@ def _follow(states: dict[Any, Stage], graph: Any) -> Iterator[Stage]:
             more = f" and {len(before) - 1} more" if len(before) > 1 else ""
             state = replace(state, state="stale", reasons=(f"after {before[0]}{more}",))
         needs = frozenset(other.name for other in graph.successors(stage))
-        found[stage] = replace(state, needs=needs, item=_item(stage))
+        found[stage] = replace(state, needs=needs, item=_item(stage), address=stage.addressing)
     return (found[stage] for stage in states)

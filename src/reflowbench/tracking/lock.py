@@ -24,7 +24,7 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def lock_files(root: Path = Path()) -> list[Path]:
-    """The dvc.lock of the pipeline and those of its rounds, as far as they are there."""
+    """The dvc.lock of the root's pipeline and those of its rounds, as far as they are there."""
     rounds = [path for path in root.glob(f"{ROUNDS}/*/{LOCK}") if path.parent.name.isdecimal()]
     own = [root / LOCK] if (root / LOCK).exists() else []
     return own + sorted(rounds, key=lambda path: int(path.parent.name))

@@ -19,8 +19,8 @@ from reflowbench.data.images import ImageSet
 from reflowbench.networks import registry
 from reflowbench.pairs.generate import inverted_pairs, synthetic_pairs
 from reflowbench.pairs.store import StoredHalf, write_pairs
-from reflowbench.runtime.params import Group, NetworkParams, OptimParams, PairsParams
-from reflowbench.training.guard import Step
+from reflowbench.runtime.params import Group, GuardParams, NetworkParams, OptimParams, PairsParams
+from reflowbench.training.guard import STOP, Step
 from reflowbench.training.loop import Trainer
 
 
@@ -41,13 +41,54 @@ def base_trainer(images: ImageSet, network: NetworkParams, params: OptimParams, 
     return Trainer(registry.build(network, images.shape, seed), Independent(inputs), params, seed, 0, path=path)
 
 
+class Round:
+    """One round of a method: the stages of the pipeline and `Chain` train this.
+
+    Attributes:
+        coupling: Where its batches come from.
+        trainer: Trains when it is iterated.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        method: Method,
+        own: Group,
+        params: OptimParams,
+        inputs: Inputs,
+        *,
+        path: str,
+        guard: GuardParams = STOP,
+    ) -> None:
+        """Prepare a round.
+
+        Args:
+            network: The model that the round starts from; trained in place.
+            method: The method.
+            own: Its parameters, of the class `method.params`.
+            params: Length, optimizer and loss.
+            inputs: What its coupling may look at.
+            path: Where `params` stand in the parameter file; errors name it.
+            guard: What counts as divergence.
+        """
+        self.coupling = method.coupling(own, inputs)
+        self.trainer = Trainer(network, self.coupling, params, inputs.seed, inputs.round, path=path, guard=guard)
+        self._stored = {"synthetic": inputs.synthetic, "inverted": inputs.inverted}
+
+    def facts(self) -> dict[str, float]:
+        """The cost and the losses as `Trainer.facts` gives them, with what the stored pairs cost that were drawn."""
+        unused = self.coupling.unused
+        cost = {k: half.manifest.evaluations for k, half in self._stored.items() if half and k not in unused}
+        return self.trainer.facts(Spent(cost.get("synthetic", 0), cost.get("inverted", 0)))
+
+
 class Chain:
     """Rounds of one method from a base model: the same weights as the stages of the pipeline give.
 
     Attributes:
         model: EMA network of the last round that was trained, in evaluation mode.
         round: Its number; 0: the base model.
-        facts: Its cost and losses, as `Trainer.facts` gives them, stored pairs included; empty for the base model.
+        facts: Its cost and losses, as `Round.facts` gives them; empty for the base model.
     """
 
     def __init__(
@@ -62,6 +103,7 @@ class Chain:
         scratch: Path,
         *,
         path: str,
+        guard: GuardParams = STOP,
     ) -> None:
         """Prepare a chain.
 
@@ -75,12 +117,17 @@ class Chain:
             seed: Seed of the chain.
             scratch: Folder for pairs and for what rounds leave to later ones. It grows with the rounds.
             path: Where `params` stand in the parameter file; errors name it.
+            guard: What counts as divergence.
         """
         self.model, self.round = base, 0
         self.facts: dict[str, float] = {}
         self._images, self._method, self._own = images, method, own
         self._params, self._pairs, self._path = params, pairs, path
-        self._seed, self._scratch = seed, scratch
+        self._seed, self._scratch, self._guard = seed, scratch, guard
+
+    def resume(self, model: nn.Module, round_: int) -> None:
+        """Take up the model of a round that was trained with the same scratch folder before."""
+        self.model, self.round = model, round_
 
     def train_round(self) -> Iterator[Step]:
         """Train the next round; once iterated to the end, `model`, `round` and `facts` are those of this round.
@@ -110,17 +157,15 @@ class Chain:
             carried=carried if carried.is_dir() else None,
             scratch=folder / "rebuilt",
         )
-        coupling = self._method.coupling(self._own, inputs)
         network = copy.deepcopy(self.model).requires_grad_(True)
-        trainer = Trainer(network, coupling, p, self._seed, k, path=self._path)
-        yield from trainer
-        coupling.carry(folder / "carried")
-        cost = {kind: half.manifest.evaluations for kind, half in stored.items() if kind not in coupling.unused}
-        self.facts = trainer.facts(Spent(cost.get("synthetic", 0), cost.get("inverted", 0)))
-        self.model, self.round = trainer.ema, k
+        one = Round(network, self._method, self._own, p, inputs, path=self._path, guard=self._guard)
+        yield from one.trainer
+        one.coupling.carry(folder / "carried")
+        self.facts = one.facts()
+        self.model, self.round = one.trainer.ema, k
 
     def _folder(self, k: int) -> Path:
-        return self._scratch / f"k{k}"
+        return self._scratch / f"round{k}"
 
     def _stored(self, k: int) -> dict[str, StoredHalf]:
         """The pairs that the method stores, by kind, made by the model that round k starts from."""

@@ -22,7 +22,6 @@ from typing import IO, Any, Protocol
 from reflowbench.errors import ReflowbenchError
 from reflowbench.runtime import sidecar
 from reflowbench.runtime.distributed import world
-from reflowbench.training.guard import Step
 
 VARIABLE = "REFLOWBENCH_LIVE"
 SYSTEM_VARIABLE = "REFLOWBENCH_SYSTEM_METRICS"
@@ -32,6 +31,26 @@ ROWS = 500
 FLUSH_SECONDS = 1.0
 SYSTEM_SECONDS = 5.0
 _HELD: list[IO[bytes]] = []  # open files keep their locks
+
+
+class Step(Protocol):
+    """The report of one optimizer step."""
+
+    @property
+    def number(self) -> int:
+        """From 0."""
+
+    @property
+    def loss(self) -> float:
+        """Of the batch."""
+
+    @property
+    def gradient_norm(self) -> float:
+        """Before clipping."""
+
+    @property
+    def learning_rate(self) -> float:
+        """That the step was taken with."""
 
 
 class Steps(Protocol):

@@ -1,0 +1,5 @@
+"""`python -m reflowbench`, the command line."""
+
+from reflowbench.cli import main
+
+main()
