@@ -3,9 +3,10 @@
 import shutil
 
 import pytest
+import yaml
 
 from reflowbench import cli, profiles
-from reflowbench.methods import entries, registry, rounds
+from reflowbench.methods import entries, rounds
 from reflowbench.runtime import config
 from tests.conftest import ROOT
 
@@ -110,23 +111,20 @@ def test_a_wrong_method_writes_nothing(project):
     assert texts(project) == before
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "from reflowbench.couplings.rca import METHOD",
-        "from reflowbench.couplings import rca",
-        "import reflowbench.couplings.rca",
-    ],
-)
-def test_a_coupling_that_imports_another_depends_on_its_file_too(tmp_path, monkeypatch, line):
-    shutil.copytree(entries.FOLDER, tmp_path / "couplings")
-    (tmp_path / "couplings/mine.py").write_text(f"{line}\n")
-    params = config.load_params(ROOT / "params.yaml")
-    params.methods.clear()
-    params.methods["mine"] = {"method": "mine"}
-    rca = registry.load("rca")
-    monkeypatch.setattr(entries, "FOLDER", tmp_path / "couplings")
-    monkeypatch.setattr(registry, "load", lambda name: rca)
-    text = rounds.render(params, ROOT)[1]
-    assert text.count("- src/reflowbench/couplings/mine.py\n") == 1
-    assert text.count("- src/reflowbench/couplings/rca.py\n") == 1
+def test_a_coupling_depends_on_the_files_that_it_imports(tmp_path, monkeypatch):
+    """In each way that there is, also through another one and in a circle."""
+    folder = shutil.copytree(entries.FOLDER, tmp_path / "couplings")
+    for name, more in (
+        ("rca", "import reflowbench.couplings.neon\nfrom reflowbench.couplings import fresh, shared\n"),
+        ("neon", "from .ot import Ot\n\ndef late():\n    from reflowbench.couplings.conic import Conic\n"),
+        ("fresh", "from . import accumulate\n"),
+        ("conic", "from reflowbench.couplings.rca import Rca\n"),
+    ):
+        with (folder / f"{name}.py").open("a") as file:
+            file.write(more)
+    monkeypatch.setattr(entries, "FOLDER", folder)
+    stages = yaml.safe_load(rounds.render(config.load_params(ROOT / "params.yaml"), ROOT)[1])["stages"]
+    inside = "src/reflowbench/couplings/"
+    for group, names in (("rca", ["accumulate", "conic", "fresh", "neon", "ot", "rca"]), ("ocar", ["ocar"])):
+        found = [dep for dep in stages[group]["deps"] if dep.startswith(inside) and dep != f"{inside}shared"]
+        assert found == [f"{inside}{name}.py" for name in names]
