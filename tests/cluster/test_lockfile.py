@@ -6,14 +6,14 @@ import yaml
 from reflowbench.cluster.lockfile import entries, keep, merge
 from tests.conftest import ROOT
 
-LOCKS = [ROOT / "dvc.lock", ROOT / "ablations/pipeline.lock"]
+LOCKS = [ROOT / "dvc.lock", ROOT / "ablations/dvc.lock"]
 
 
 def stages(path):
     return yaml.safe_load(path.read_text())["stages"]
 
 
-@pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.parent.name)
 def test_the_parts_are_the_whole_and_each_is_its_stage(path):
     found = entries(path)
     assert "schema: '2.0'\nstages:\n" + "".join(found.values()) == path.read_text()

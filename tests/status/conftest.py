@@ -4,7 +4,7 @@ import sys
 import pytest
 import yaml
 
-# Two rounds of two methods in names as the real pipeline's; `all` is a block of parameters, as of a method.
+# Two rounds of two methods in files and names as the real pipeline's; an entry of `methods` is a block of parameters.
 PIPELINE = {
     "stages": {
         "train_base": {
@@ -13,26 +13,36 @@ PIPELINE = {
             "deps": ["code.txt"],
             "outs": ["base-${item.seed}"],
         },
-        "reflow": {
-            "matrix": {"method": ["reflow", "rca"], "seed": "${seeds}", "after": "${rounds}"},
-            "cmd": "sh -c 'cp base-${item.seed} ${item.method}-${item.seed}-${item.after.k}'",
-            "deps": ["base-${item.seed}"],
-            "params": ["methods.${item.method}"],
-            "outs": ["${item.method}-${item.seed}-${item.after.k}"],
-        },
         "evaluate": {
-            "matrix": {"method": ["reflow", "rca"], "seed": "${seeds}", "k": [1, 2]},
-            "cmd": "sh -c 'cp ${item.method}-${item.seed}-${item.k} measured-${item.method}-${item.seed}-${item.k}'",
-            "deps": ["${item.method}-${item.seed}-${item.k}"],
-            "outs": ["measured-${item.method}-${item.seed}-${item.k}"],
+            "matrix": {"method": "${evaluated}", "seed": "${seeds}", "round": "${rounds}"},
+            "cmd": "sh -c 'cp ${item.method}-${item.seed}-${item.round} "
+            "measured-${item.method}-${item.seed}-${item.round}'",
+            "deps": ["${item.method}-${item.seed}-${item.round}"],
+            "outs": ["measured-${item.method}-${item.seed}-${item.round}"],
         },
     }
 }
 PARAMS = {
     "seeds": [0],
-    "rounds": [{"k": 1, "prev": 0}, {"k": 2, "prev": 1}],
+    "evaluated": ["reflow", "rca"],
+    "rounds": [1, 2],
     "methods": {"reflow": {}, "rca": {"real_fraction": 0.5, "alpha": 1}},
 }
+
+
+def round_of(number):
+    """The dvc.yaml of a round, which starts from the one before."""
+    start = f"${{item.method}}-${{item.seed}}-{number - 1}" if number > 1 else "base-${item.seed}"
+    made = f"${{item.method}}-${{item.seed}}-{number}"
+    stage = {
+        "wdir": "../..",
+        "matrix": {"method": ["reflow", "rca"], "seed": "${seeds}", "round": [number]},
+        "cmd": f"sh -c 'cp {start} {made}'",
+        "deps": [start],
+        "params": ["methods.${item.method}"],
+        "outs": [made],
+    }
+    return {"vars": ["../../params.yaml"], "stages": {"reflow": stage}}
 
 
 class Pipeline:
@@ -42,6 +52,9 @@ class Pipeline:
         self.folder = folder
         self.params = PARAMS
         (folder / "code.txt").write_text("code")
+        for number in PARAMS["rounds"]:
+            (folder / f"rounds/{number}").mkdir(parents=True)
+            (folder / f"rounds/{number}/dvc.yaml").write_text(yaml.safe_dump(round_of(number), sort_keys=False))
         self.write()
         for command in ("init --no-scm --quiet", "config core.analytics false", "repro --quiet"):
             subprocess.run([sys.executable, "-m", "dvc", *command.split()], cwd=folder, check=True)

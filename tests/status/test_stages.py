@@ -42,6 +42,16 @@ def test_all_is_done_after_a_run(folder):
     assert {cell.state for cell in cells(read_stages())} == {"done"}
 
 
+def test_of_the_rounds_only_what_an_evaluation_needs_is_there(folder):
+    """Files of rounds cover all methods, and there may be more rounds than are evaluated."""
+    write_params(folder, evaluated=["rca"], rounds=[1])
+    assert [stage.address for stage in read_stages()] == [
+        "train_base@0", "rounds/1/dvc.yaml:reflow@rca-0-1", "evaluate@rca-0-1"]  # fmt: skip
+    assert not_done() == {}
+    write_params(folder, evaluated=["rca"], rounds=[2])
+    assert {stage.name for stage in read_stages() if stage.group == "reflow"} == {"reflow@rca-0-1", "reflow@rca-0-2"}
+
+
 def test_a_changed_parameter_is_named_with_its_values(folder):
     methods = {"reflow": {}, "rca": {"real_fraction": 0.25, "alpha": 1}}
     write_params(folder, methods=methods)
@@ -61,8 +71,8 @@ def test_what_dvc_calls_changed_is_not_done(folder):
     write_params(folder, methods=PARAMS["methods"] | {"rca": {"alpha": 2}})
     (folder / "measured-reflow-0-1").unlink()
     status = subprocess.run(["dvc", "status", "--json"], capture_output=True, text=True, check=True).stdout
-    own = {name for name, (_, reasons) in not_done().items() if not reasons[0].startswith("after ")}
-    assert own == set(json.loads(status)) and own
+    found = [stage for stage in read_stages() if stage.state != "done" and not stage.reasons[0].startswith("after ")]
+    assert {stage.address for stage in found} == set(json.loads(status)) and len(found) == 4
 
 
 def test_code_command_and_output_are_named(folder):
@@ -81,8 +91,7 @@ def test_code_command_and_output_are_named(folder):
 
 def test_a_cell_that_never_ran_is_missing(folder):
     write_params(folder, seeds=[0, 1])
-    new = {f"{group}@{m}-1-{k}" for m in ("reflow", "rca") for group, k in
-           (("reflow", "after0"), ("reflow", "after1"), ("evaluate", "1"), ("evaluate", "2"))}  # fmt: skip
+    new = {f"{group}@{m}-1-{k}" for m in ("reflow", "rca") for group in ("reflow", "evaluate") for k in (1, 2)}
     assert not_done() == dict.fromkeys(new | {"train_base@1"}, ("missing", ("never ran",)))
     assert {cell.seed for cell in cells(read_stages()) if cell.state == "missing"} == {1}
 
@@ -108,7 +117,9 @@ def test_a_stage_whose_outputs_are_being_written_runs(folder):
     before = lock.read_text()
     found = not_done()
     assert found.pop("reflow@rca-0-1") == ("running", (f"dvc repro rca (process {os.getpid()})",))
-    assert found == {"evaluate@rca-0-1": ("stale", ("after reflow@rca-0-1",))}
+    after = {"evaluate@rca-0-1": "reflow@rca-0-1", "reflow@rca-0-2": "reflow@rca-0-1"}
+    after["evaluate@rca-0-2"] = "reflow@rca-0-2"
+    assert found == {name: ("stale", (f"after {before}",)) for name, before in after.items()}
     assert lock.read_text() == before, "only looked at"
 
 
@@ -142,6 +153,10 @@ def test_errors_name_the_remedy(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(module.time, "sleep", lambda _: None)
     (folder / "dvc.lock").write_text("- : [")
     with pytest.raises(ReflowbenchError, match=r"^DVC cannot read the pipeline: .*dvc.lock"):
+        read_stages()
+    (folder / "dvc.lock").unlink()
+    (folder / "params.yaml").write_text("seeds: [0]\n")
+    with pytest.raises(ReflowbenchError, match=r"^DVC cannot read the pipeline: "):
         read_stages()
     (folder / "below").mkdir()
     monkeypatch.chdir(folder / "below")

@@ -16,7 +16,7 @@ from reflowbench.training.chain import Chain, base_trainer
 from reflowbench.training.loop import Trainer
 from stages import generate_pairs, rca_regenerate, train_round
 from tests.conftest import NETWORK, PAIRS, ROOT, SHAPE, round_params
-from tests.couplings.methods import POTENTIAL, SMALL, params
+from tests.couplings.methods import POTENTIAL, params
 
 SEED = 5
 
@@ -43,8 +43,7 @@ def through_files(tmp_path, monkeypatch, images, network):
     """Rounds by the scripts of the pipeline, with the tests' parameters: models and costs."""
     monkeypatch.chdir(tmp_path)
     values = read_yaml(ROOT / "params.yaml")
-    small = {n: {k: SMALL[k] for k in SMALL if k in block} for n, block in values["methods"].items()}
-    values["methods"] = {name: block | small[name] for name, block in values["methods"].items()}
+    values["methods"] = {name: {"method": name, **params(name).model_dump()} for name in registry.names()}
     values |= {"round": round_params().model_dump(), "pairs": PAIRS.model_dump()}
     (tmp_path / "params.yaml").write_text(str(values).replace("None", "null"))  # YAML reads Python's literals
     images.save(tmp_path / "data")
