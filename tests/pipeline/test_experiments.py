@@ -95,8 +95,9 @@ def states(project):
 
 def test_branches_that_ran_other_cells_merge_without_computing_them_again(project):
     """By the commands of docs/comparing.md."""
+    start = project.run("git", "branch", "--show-current").stdout.strip()
     for branch, key in (("one", "methods__rca__real_fraction"), ("other", "methods__ocar__real_fraction")):
-        project.run("git", "checkout", "--quiet", "-b", branch, "master")
+        project.run("git", "checkout", "--quiet", "-b", branch, start)
         project.run("dvc", "checkout")
         project.set_params(**{key: 0.25})
         project.repro()
