@@ -112,7 +112,7 @@ def test_bad_parameters_stop_the_run_with_their_name(project, change, message):
     params, results = project.read("params.yaml"), project.read("reports/results.csv")
     try:
         project.set_params(**change)
-        for command in (["reflowbench", "check"], ["dvc", "repro"], ["dvc", "repro", "--force", "prepare_data"]):
+        for command in (["reflowbench", "check"], ["dvc", "repro"]):
             result = project.run(*command, check=False)
             assert result.returncode != 0
             assert message in result.stdout + result.stderr and "Traceback" not in result.stderr
@@ -120,3 +120,10 @@ def test_bad_parameters_stop_the_run_with_their_name(project, change, message):
     finally:
         (project.folder / "params.yaml").write_bytes(params)
         project.run("dvc", "checkout")
+
+
+def test_a_stage_minds_only_the_groups_that_it_reads(project):
+    params = project.read("params.yaml")
+    project.set_params(round__steps="many")
+    assert project.repro("--force", "--single-item", "prepare_data") == {"prepare_data"}
+    (project.folder / "params.yaml").write_bytes(params)
