@@ -102,6 +102,7 @@ def grid_keys_read(path):
         loads = isinstance(node, ast.Call) and ast.unparse(node).startswith("load_group(GridParams")
         if loads or (isinstance(node, ast.Name) and node.id == "grid" and isinstance(node.ctx, ast.Load)):
             parent = parents[node]
+            parent = parents[parent] if isinstance(parent, ast.Tuple) else parent  # assigned with others
             if isinstance(parent, ast.Attribute):
                 keys.add(f"grid.{parent.attr}")
             elif not isinstance(parent, ast.Assign):
@@ -128,12 +129,8 @@ def own_groups(path):
 
 
 def loaded(path):
-    """Classes that a script gives to load_group, by itself or by the scripts that it runs."""
-    own = {ast.unparse(call.args[0]) for name, call in calls(path) if name == "load_group"}
-    scripts = [
-        file for file in imports(path) if file.parent == ROOT / "stages" and file.stem not in ("__init__", path.stem)
-    ]
-    return own.union(*map(loaded, scripts))
+    """Classes that a script gives to load_group."""
+    return {ast.unparse(call.args[0]) for name, call in calls(path) if name == "load_group"}
 
 
 def uses_of_params(path):

@@ -143,10 +143,11 @@ def test_every_path_in_a_command_is_a_dependency_or_an_output(stages):
     for name, stage in stages.items():
         deps = {item.def_path for item in stage.deps} - {str(path) for path in code_deps(stage)} - {"params.yaml"}
         outs = {item.def_path for item in stage.outs}
-        paths = {word for word in stage.cmd.split() if "/" in word or word == "reports"}
+        paths = {word for word in stage.cmd.split() if "/" in word or word in ("reports", "metrics")}
         if script_of(stage) in ("summarize", "report", "theory_report"):  # make their outputs in one folder
-            assert {str(Path(out).parent) for out in outs} == {option(stage, "out")}
-            outs = {option(stage, "out")}
+            apart = outs & {option(stage, "metrics")}
+            assert {str(Path(out).parent) for out in outs - apart} == {option(stage, "out")}
+            outs = {option(stage, "out")} | apart
         if script_of(stage) == "report":  # and reads tables from one; tests/report runs it on these tables alone
             tables = {dep for dep in deps if str(Path(dep).parent) == option(stage, "results")}
             assert len(tables) == (1 if "ablations" in name else 3)
@@ -167,15 +168,15 @@ def test_every_result_that_a_stage_reads_is_made_by_another(stages):
 
 def test_only_git_tracked_reports_are_outside_the_cache(stages):
     uncached = {out.def_path for stage in stages.values() for out in stage.outs if not out.use_cache}
-    reports = {"results.csv", "summary.json", "fd_by_round.csv", "report.md", "figures"}
+    reports = {"results.csv", "summary.json", "fd_by_round.csv", "fd_by_nfe.csv", "report.md", "figures"}
     reports |= {"aspects.csv", "paired.csv", "spectra.csv"}
     expected = {f"{folder}/{name}" for folder in ("reports", "reports/ablations") for name in reports}
     controls = {out.def_path for n, stage in stages.items() if n.startswith("controls/") for out in stage.outs}
     assert controls and all(Path("reports/controls") in Path(out).parents for out in controls)
     theory = {f"reports/theory/{name}" for name in ("dae.csv", "phase.csv", "flows.csv", "report.md", "figures")}
-    assert uncached == expected | controls | theory | {"reports/index.html", "runs/track/receipt.json"}
+    assert uncached == expected | controls | theory | {"metrics", "reports/index.html", "runs/track/receipt.json"}
     for stage in stages.values():  # DVC would delete them before a run that may fail
-        assert all(out.persist for out in stage.outs if out.def_path.startswith("reports/"))
+        assert all(out.persist for out in stage.outs if out.def_path.startswith(("reports/", "metrics")))
 
 
 def test_a_change_of_the_theory_reruns_only_its_own_cells(stages):
