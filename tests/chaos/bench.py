@@ -15,7 +15,7 @@ import psutil
 import yaml
 
 from reflowbench.runtime.artifacts import SCRATCH, content_hash
-from tests.pipeline.project import Project
+from tests.pipeline.project import Project, address
 
 LONG = {
     "data__n_images": None,
@@ -92,7 +92,7 @@ class Bench(Project):
         self.entries = self.entries_now()
         self.expected = {stage: self.outputs(stage) for stage in self.entries}
         lines = [json.loads(line) for line in self.read(".scratch/durations.jsonl").splitlines()]
-        self.seconds: dict[str, float] = {line["stage"]: line["seconds"] for line in lines}
+        self.seconds: dict[str, float] = {address(line["stage"]): line["seconds"] for line in lines}
 
     def copy(self, folder: Path) -> "Bench":
         """A copy of all of it in another folder."""
