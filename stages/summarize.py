@@ -43,9 +43,9 @@ def main(args: argparse.Namespace) -> None:
     for name, values in tables.items():
         write_text(args.out / f"{name}.csv", to_csv(values))
     if args.metrics:
-        with atomic(args.metrics) as made:  # as a whole, so that methods that the grid no longer names are gone
+        with atomic(args.metrics) as temporary:  # as a whole, so that methods that the grid no longer names are gone
             for method, numbers in headline(results).items():
-                write_json(made / f"{method}.json", numbers, seal=False)
+                write_json(temporary / f"{method}.json", numbers, seal=False)
 
 
 PARSER = argparse.ArgumentParser(description=__doc__)

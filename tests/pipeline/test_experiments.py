@@ -59,7 +59,7 @@ def test_an_experiment_changes_two_lines_and_shows_few_columns(project):
     assert float(rows["quarter"]["metrics/rca.json:fd"]) == pytest.approx(fd(project), abs=0.1)
     assert rows["quarter"]["metrics/rca.json:fd"] != rows[""]["metrics/rca.json:fd"]
     assert rows["quarter"]["metrics/ocar.json:fd"] == "" and "metrics/reflow.json:fd" not in rows[""]
-    parameters = {"params.yaml:grid.methods", "params.yaml:methods.rca.real_fraction"}
+    parameters = {"grid.methods", "methods.rca.real_fraction"}
     assert parameters < set(rows[""]) and len(set(rows[""]) - parameters) <= 15
     project.run("git", "checkout", "--force", "--", ".")
     project.run("dvc", "exp", "branch", "quarter", "a-quarter")
