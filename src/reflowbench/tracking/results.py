@@ -25,8 +25,7 @@ BEST = "best.md5"
 """Tag of a parent: hash of its best model."""
 
 MODEL = "runs/chains/{method}/s{seed}/round{k}/model"
-IMAGES = "runs/data/train.safetensors"
-LATENTS = "runs/latents/train.safetensors"
+IMAGES = "runs/space/train.safetensors"
 RESULTS, SUMMARY = "reports/results.csv", "reports/summary.json"
 
 
@@ -91,15 +90,11 @@ class Results:
         items, makers = {out["path"]: out for _, out in outs}, {out["path"]: name for name, out in outs}
         if path not in items or IMAGES not in items:  # another pipeline's layout
             return True
-        images = IMAGES
-        if LATENTS in {dep["path"] for dep in self._state.entries[makers[path]].get("deps", [])}:
-            # An autoencoder is no part of the results: a model whose images only it can draw is not registered.
-            if records.stage_params(self._state.entries[makers[LATENTS]]).get("latents.kind") != "pca":
-                return True
-            images = LATENTS
+        if records.stage_params(self._state.entries[makers[IMAGES]]).get("latents.kind") == "autoencoder":
+            return True  # it is no part of the results: a model whose images only it can draw is not registered
         self._best = items[path]["md5"]
         with tempfile.TemporaryDirectory() as folder:
-            found = [self._state.contents.copy(items[name], Path(folder) / name) for name in (path, images)]
+            found = [self._state.contents.copy(items[name], Path(folder) / name) for name in (path, IMAGES)]
             if all(found):
                 register(
                     self._session.client,
@@ -108,7 +103,7 @@ class Results:
                     name=f"reflowbench-{self._profile}",
                     md5=items[path]["md5"],
                     model=Path(folder) / path,
-                    images=Path(folder) / images,
+                    images=Path(folder) / IMAGES,
                     tags={"method": method, "seed": str(seed), "round": str(k)},
                     promote=self._state.checked_out,
                 )
