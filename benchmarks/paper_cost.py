@@ -61,13 +61,12 @@ def growth() -> str:
     """How the whole of CIFAR-10's grid grows when one thing is doubled."""
 
     def rounds(tree: dict) -> None:
-        n = 2 * len(tree["grid"]["rounds"])
-        tree["grid"] |= {"rounds": [{"k": k, "prev": k - 1} for k in range(1, n + 1)], "ks": list(range(1, n + 1))}
+        tree["grid"]["rounds"] = list(range(1, 2 * tree["grid"]["rounds"][-1] + 1))
 
     changes: dict[str, tuple[Callable[[dict], object], tuple[int, ...] | None]] = {
         "pairs (`pairs.n`)": (lambda tree: tree["pairs"].update(n=1_000_000), None),
         "steps of their solver (`pairs.steps`)": (lambda tree: tree["pairs"].update(steps=198), None),
-        "rounds (`grid.n_rounds`)": (rounds, None),
+        "rounds (`grid.rounds`)": (rounds, None),
         "seeds (`grid.seeds`)": (lambda tree: tree["grid"].update(seeds=[0, 1]), None),
         "steps of a round (`round.steps`)": (lambda tree: tree["round"].update(steps=100_000), None),
         "real images": (lambda tree: tree["data"].update(heldout=1 / 11), (110_000, 3, 32, 32)),
@@ -83,7 +82,7 @@ def growth() -> str:
     def flops(line: Line) -> float:
         return line.work.train_flops + line.work.sample_flops
 
-    pairs, rounds_ = ("generate_pairs", "rca_regenerate"), ("reflow", "rca", "ocar")
+    pairs, rounds_ = ("generate_pairs", "rca_regenerate"), tuple(entries.names())
     before = lines(params_of("cifar10"))
     rows = ["| doubled | all FLOPs | pairs | rounds | evaluations | disk |", "| --- | --: | --: | --: | --: | --: |"]
     for name, (change, images) in changes.items():
