@@ -16,6 +16,7 @@ from reflowbench.cost.plan import Planner
 from reflowbench.cost.sizes import sets_of, space_of
 from reflowbench.cost.view import short
 from reflowbench.cost.work import Line, Work
+from reflowbench.methods import entries
 from reflowbench.networks.base import Shape
 from reflowbench.runtime.config import validate
 from reflowbench.runtime.params import Params
