@@ -9,6 +9,8 @@ from pathlib import Path
 
 import yaml
 
+from reflowbench.tracking.lock import lock_files
+
 ROOT = Path(__file__).parent.parent
 _OURS = ("MLFLOW_", "DVC_", "REFLOWBENCH_", "OMP_NUM", "MKL_NUM", "OPENBLAS_NUM")
 """Variables that would change what runs there."""

@@ -32,7 +32,9 @@ def main() -> None:
     """Evaluate the model as the stage `evaluate` does, but write nothing."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", type=Path, nargs="?", default=Path("runs"), help="a run's folder (default: runs)")
-    parser.add_argument("--model", default="chains/reflow/s0/round1/model", help="in that folder (default: %(default)s)")
+    parser.add_argument(
+        "--model", default="chains/reflow/s0/round1/model", help="in that folder (default: %(default)s)"
+    )
     parser.add_argument("--params", type=Path, default=PARAMS_FILE, help="parameter file (default: %(default)s)")
     args = parser.parse_args()
     set_threads()

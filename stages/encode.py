@@ -20,11 +20,12 @@ def main(args: argparse.Namespace) -> None:
     """Encode every image once; pixels are copied."""
     set_threads()
     params = load_group(LatentsParams, args.params)
+    images = ImageSet.load(args.data)  # a damaged or missing file is named also where it is only copied
     if params.kind == "none":
         with atomic(args.out) as temporary:
             shutil.copyfile(args.data, temporary)
         return
-    latents = encoded(ImageSet.load(args.data), params, device())
+    latents = encoded(images, params, device())
     latents.save(args.out)
     mean, spread = latents.real.mean().item(), latents.real.std().item()
     print(f"{len(latents)} latents of shape {latents.shape}: mean {mean:.3f}, standard deviation {spread:.3f}")

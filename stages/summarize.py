@@ -7,10 +7,10 @@ from pathlib import Path
 from reflowbench.results.access import Results
 from reflowbench.results.paired import paired
 from reflowbench.results.spectra import spectra
-from reflowbench.results.summary import fd_by_round, summarize
+from reflowbench.results.summary import fd_by_nfe, fd_by_round, headline, summarize
 from reflowbench.results.table import gather, read_table, to_csv
 from reflowbench.results.verdicts import aspects
-from reflowbench.runtime.artifacts import write_json, write_text
+from reflowbench.runtime.artifacts import atomic, write_json, write_text
 from reflowbench.runtime.config import load_part
 from reflowbench.runtime.evaluations import BASE
 from reflowbench.runtime.stage import run_stage
@@ -35,17 +35,23 @@ def main(args: argparse.Namespace) -> None:
     write_json(args.out / "summary.json", summarize(results, profile), seal=False)
     tables = {
         "fd_by_round": fd_by_round(results),
+        "fd_by_nfe": fd_by_nfe(results),
         "aspects": aspects(results),
         "paired": paired(results, grid, args.evaluations, bases),
         "spectra": spectra(results, grid, args.evaluations, bases),
     }
     for name, values in tables.items():
         write_text(args.out / f"{name}.csv", to_csv(values))
+    if args.metrics:
+        with atomic(args.metrics) as made:  # as a whole, so that methods that the grid no longer names are gone
+            for method, numbers in headline(results).items():
+                write_json(made / f"{method}.json", numbers, seal=False)
 
 
 PARSER = argparse.ArgumentParser(description=__doc__)
 PARSER.add_argument("--evaluations", type=Path, required=True)
 PARSER.add_argument("--out", type=Path, required=True, help="folder of results.csv, summary.json and the other tables")
+PARSER.add_argument("--metrics", type=Path, help="folder of the headline numbers, a file a method (default: none)")
 
 if __name__ == "__main__":
-    run_stage(main, PARSER)
+    run_stage(main, PARSER, outputs=("out", "metrics"))

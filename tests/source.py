@@ -5,11 +5,12 @@ import re
 from functools import cache
 from pathlib import Path
 
-from reflowbench.methods import registry
 from tests.conftest import ROOT
 
 SRC = ROOT / "src"
 COUPLINGS = SRC / "reflowbench/couplings"
+UNWATCHED = ("src/reflowbench/runtime", "src/reflowbench/methods", "src/reflowbench/errors.py")
+"""Code that no number depends on: no stage of any dvc.yaml depends on it."""
 METHOD_BLOCK = "parse(method.params, entry.params, f'methods.{args.name}.params.', str(args.params))"
 """How theory_gaussian reads the block of its entry, which `params` holds already."""
 
@@ -62,17 +63,19 @@ def calls(path):
 
 
 def methods_loaded(path, method):
-    """Files of methods that a stage script imports by name: that of its entry, or all that it checks."""
+    """Files of methods that a stage script imports by name: that of its entry of `methods`."""
     called = {name for name, _ in calls(path) if name.startswith("registry.") and "(" not in name}
     loading = {"registry.load", "registry.load_entry", "registry.load_method_params"}
-    assert called <= loading | {"registry.check", "registry.names", "registry.build"}  # build: that of the networks
-    if "registry.check" in called:
-        return [COUPLINGS / f"{name}.py" for name in registry.names()]
+    assert called <= loading | {"registry.build"}  # that of the networks
     return [COUPLINGS / f"{method}.py"] if called & loading else []
 
 
 @cache
 def reached(path, method):
+    """Files that may decide the numbers of a stage script which trains by a method, as paths in the repository.
+
+    What they reach through code that decides none, such as `runtime/`, is among them.
+    """
     found, todo = set(), [path]
     while todo:
         current = todo.pop()
@@ -82,7 +85,12 @@ def reached(path, method):
             if current.parent == ROOT / "stages":
                 todo += methods_loaded(current, method)
     face = {Path("src/reflowbench/__init__.py"), Path("stages/__init__.py")}
-    return {p.relative_to(ROOT) for p in found} - face
+    return {p.relative_to(ROOT) for p in found if not is_unwatched(p.relative_to(ROOT))} - face
+
+
+def is_unwatched(path):
+    """Whether a file or folder of the repository is, or holds, what no number depends on."""
+    return any(path.is_relative_to(place) or Path(place).is_relative_to(path) for place in UNWATCHED)
 
 
 def grid_keys_read(path):
@@ -94,6 +102,7 @@ def grid_keys_read(path):
         loads = isinstance(node, ast.Call) and ast.unparse(node).startswith("load_group(GridParams")
         if loads or (isinstance(node, ast.Name) and node.id == "grid" and isinstance(node.ctx, ast.Load)):
             parent = parents[node]
+            parent = parents[parent] if isinstance(parent, ast.Tuple) else parent  # assigned with others
             if isinstance(parent, ast.Attribute):
                 keys.add(f"grid.{parent.attr}")
             elif not isinstance(parent, ast.Assign):
@@ -120,12 +129,8 @@ def own_groups(path):
 
 
 def loaded(path):
-    """Classes that a script gives to load_group, by itself or by the scripts that it runs."""
-    own = {ast.unparse(call.args[0]) for name, call in calls(path) if name == "load_group"}
-    scripts = [
-        file for file in imports(path) if file.parent == ROOT / "stages" and file.stem not in ("__init__", path.stem)
-    ]
-    return own.union(*map(loaded, scripts))
+    """Classes that a script gives to load_group."""
+    return {ast.unparse(call.args[0]) for name, call in calls(path) if name == "load_group"}
 
 
 def uses_of_params(path):

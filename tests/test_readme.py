@@ -43,7 +43,7 @@ def study():
 def test_the_report_is_that_of_the_committed_table(params, reports):
     found, folder = load_params(ROOT / params), ROOT / reports
     table = Results(read_table(folder / "results.csv"))
-    assert table.methods == found.grid.methods and table.rounds == [0, *found.grid.ks]
+    assert table.methods == found.grid.methods and table.rounds == [0, *found.grid.rounds]
     methods = {method: found.methods[method] for method in table.methods}
     settings = markdown.Settings(found.round, found.pairs, found.evaluate, methods, found.latents)
     paired = pd.read_csv(folder / "paired.csv")

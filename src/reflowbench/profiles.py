@@ -30,8 +30,8 @@ def resolve(name: str, folder: Path = FOLDER) -> dict[str, Any]:
     """Merge a profile over the defaults and fill in what follows from the grid.
 
     An entry of `methods` that is named otherwise than a method is a variant: it names its method, and takes from that
-    method's block what it does not say. Entries that the grid does not name are left out. A profile may extend another
-    one (`extends: digits`). The ablations name `chains` instead, which run without stages of their own.
+    method's block what it does not say. Entries that the grid does not name are checked, then left out. A profile may
+    extend another one (`extends: digits`). The ablations name `chains` instead, which run without stages of their own.
 
     Args:
         name: The profile.
@@ -57,10 +57,10 @@ def resolve(name: str, folder: Path = FOLDER) -> dict[str, Any]:
     methods = merged["methods"]
     if isinstance(methods, dict):
         merged["methods"] = {name: _filled(name, block, methods, str(source)) for name, block in methods.items()}
-        if "chains" not in merged and isinstance(grid["methods"], list):  # the others have no stages
-            merged["methods"] = {name: merged["methods"][name] for name in grid["methods"] if name in merged["methods"]}
     values = {"profile": name, **merged}
     registry.check(validate(values, str(source)), str(source))
+    if "chains" not in values:
+        values["methods"] = {name: values["methods"][name] for name in grid["methods"]}
     return values
 
 

@@ -16,26 +16,41 @@ from pathlib import Path
 from queue import SimpleQueue
 from random import Random
 
-from tests.chaos.bench import LONG, PREFIX, SHORT, Bench
+from tests.chaos.bench import LONG, SHORT, THEORY_PREFIX, Bench
 from tests.chaos.clock import clock_jumps
 from tests.chaos.damage import flipped_bit
 from tests.chaos.disk import FULL, READ_ONLY, disk_fault
 from tests.chaos.kills import TARGETS, kill_series, kill_while_dvc_writes, signal_series
 from tests.chaos.outcome import COLUMNS, Outcome, table
 from tests.chaos.two_runs import two_at_once
+from tests.pipeline.project import address
 
 KINDS = ("kill", "signal", "lock", "disk", "concurrent", "clock", "damage")
 Task = tuple[str, Callable[[Bench, Random], Outcome]]
 
-K0, PAIRS, TRAINING, EVALUATION = "k0@rca-0", "generate_pairs@rca-0-after0", "rca@rca-0-after0", "evaluate@rca-0-1"
-CHAIN = [PAIRS, "rca_regenerate@rca-0-after0", TRAINING, EVALUATION]
-WORKING = ["train_features", "train_base@0", *CHAIN, "reflow@reflow-0-after0", "ocar@ocar-0-after0", "evaluate_base@0"]
-THEORY = [f"{PREFIX}{name}" for name in ("theory_gaussian@rca", "theory_gaussian_base", "theory_dae@0.1")]
-BRIEF = ["prepare_data", K0, "summarize", "report", *THEORY, f"{PREFIX}theory_phase", f"{PREFIX}theory_report"]
-ROUND = "runs/chains/rca/s0/k1"
+ENCODE, PAIRS, REGENERATE, TRAINING, REFLOW, OCAR, EVALUATION = map(
+    address,
+    (
+        "encode",
+        "generate_pairs@rca-0-1",
+        "rca_regenerate@rca-0-1",
+        "rca@rca-0-1",
+        "reflow@reflow-0-1",
+        "ocar@ocar-0-1",
+        "evaluate@rca-0-1",
+    ),
+)
+CHAIN = [PAIRS, REGENERATE, TRAINING, EVALUATION]
+WORKING = ["train_features", "train_base@0", *CHAIN, REFLOW, OCAR, "evaluate_base@0"]
+GAUSSIAN, *BRIEF_THEORY = (
+    f"{THEORY_PREFIX}{name}"
+    for name in ("theory_gaussian@rca", "theory_gaussian_base", "theory_dae@0.1", "theory_phase", "theory_report")
+)
+BRIEF = ["prepare_data", ENCODE, "summarize", "report", GAUSSIAN, *BRIEF_THEORY]
+ROUND = "runs/chains/rca/s0/round1"
 MODEL = (TRAINING, f"{ROUND}/model/model.safetensors", EVALUATION)
 SHARD = (PAIRS, f"{ROUND}/synthetic/shard-00000.safetensors", TRAINING)
-METRICS = (EVALUATION, "runs/evaluations/rca/s0/k1/metrics.json", "summarize")
+METRICS = (EVALUATION, "runs/evaluations/rca/s0/round1/metrics.json", "summarize")
 
 
 def long_tasks(kills: int, rng: Random) -> Iterator[Task]:
@@ -46,12 +61,12 @@ def long_tasks(kills: int, rng: Random) -> Iterator[Task]:
         yield "concurrent", lambda b, r, s=stages, t=target: two_at_once(b, s, t, r)
     for flipped in (MODEL, SHARD, METRICS, MODEL, SHARD):
         yield "damage", lambda b, r, f=flipped: flipped_bit(b, *f, r)
-    for stage in (TRAINING, PAIRS, EVALUATION, "ocar@ocar-0-after0"):
+    for stage in (TRAINING, PAIRS, EVALUATION, OCAR):
         yield "clock", lambda b, r, s=stage: clock_jumps(b, s, r)
     for number in (signal.SIGTERM, signal.SIGINT):
-        for stage in [*WORKING, "report", THEORY[0]]:
+        for stage in [*WORKING, "report", GAUSSIAN]:
             yield "signal", lambda b, r, s=stage, n=number: signal_series(b, s, n, r)
-    for stage in (K0, TRAINING):
+    for stage in (ENCODE, TRAINING):
         yield "lock", lambda b, r, s=stage: kill_while_dvc_writes(b, s)
     yield from kill_tasks(kills, rng)
 
@@ -60,9 +75,9 @@ def short_tasks() -> Iterator[Task]:
     """One of each fault, and a few kills of the main kinds."""
     for stage, target, times in ((PAIRS, "group", 2), (TRAINING, "dvc", 1), (EVALUATION, "stage", 1)):
         yield "kill", lambda b, r, s=stage, t=target, n=times: kill_series(b, s, t, n, r)
-    for fault, stage in ((FULL, TRAINING), (READ_ONLY, K0)):
+    for fault, stage in ((FULL, TRAINING), (READ_ONLY, ENCODE)):
         yield "disk", lambda b, r, f=fault, s=stage: disk_fault(b, f, [s], True, r)
-    yield "concurrent", lambda b, r: two_at_once(b, [K0, TRAINING, EVALUATION], EVALUATION, r)
+    yield "concurrent", lambda b, r: two_at_once(b, [ENCODE, TRAINING, EVALUATION], EVALUATION, r)
     yield "damage", lambda b, r: flipped_bit(b, *SHARD, r)
     yield "clock", lambda b, r: clock_jumps(b, TRAINING, r)
     for stage, number in ((TRAINING, signal.SIGTERM), (EVALUATION, signal.SIGINT)):

@@ -42,9 +42,9 @@ SHORT = LONG | {
 }
 """About 2 seconds each."""
 THEORY = {"theory_gaussian__base__steps": 400, "theory_gaussian__round__steps": 100}
-PREFIX = "theory/dvc.yaml:"
-"""Of the addresses of the theory's stages."""
-LOCKS = {"dvc.lock": "", "theory/dvc.lock": PREFIX}
+THEORY_PREFIX = "theory/dvc.yaml:"
+LOCKS = {"dvc.lock": "", "rounds/1/dvc.lock": "rounds/1/dvc.yaml:", "theory/dvc.lock": THEORY_PREFIX}
+"""Lock files, and how the addresses of their stages begin."""
 THREADS = {"REFLOWBENCH_THREADS": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "CI": ""}
 PATIENCE = 150.0
 """Seconds after which a command counts as hung; it takes a tenth of them."""
@@ -128,16 +128,22 @@ class Bench(Project):
         return shlex.split(self.entries[stage]["cmd"])
 
     def entries_now(self) -> dict[str, dict]:
-        """The entries of both lock files, by the stages' addresses."""
+        """The entries of all lock files, by the stages' addresses."""
         found = [(file, prefix) for file, prefix in LOCKS.items() if (self.folder / file).exists()]
         return {prefix + name: entry for file, prefix in found for name, entry in self.lock(file).items()}
 
+    def lock_file(self, stage: str) -> Path:
+        """The lock file that holds a stage's entry."""
+        pipeline = Path(stage.rpartition(":")[0] or "dvc.yaml")
+        return self.folder / pipeline.with_suffix(".lock")
+
     def forget(self, *stages: str) -> None:
         """Take stages out of their lock, as if they had never run; DVC removes their outputs before it runs them."""
-        now = {name: entry for name, entry in self.entries_now().items() if name not in stages}
-        for file, theirs in LOCKS.items():
-            kept = {n.removeprefix(PREFIX): e for n, e in now.items() if n.startswith(PREFIX) == bool(theirs)}
-            (self.folder / file).write_text(yaml.safe_dump({"schema": "2.0", "stages": kept}, sort_keys=False))
+        for path in {self.lock_file(stage) for stage in stages}:
+            theirs = [stage.rpartition(":")[2] for stage in stages if self.lock_file(stage) == path]
+            entries = self.lock(path.relative_to(self.folder).as_posix()) if path.exists() else {}
+            kept = {name: entry for name, entry in entries.items() if name not in theirs}
+            path.write_text(yaml.safe_dump({"schema": "2.0", "stages": kept}, sort_keys=False))
 
     def outs(self, stage: str) -> list[str]:
         return [out["path"] for out in self.entries[stage]["outs"]]

@@ -11,7 +11,7 @@ from random import Random
 
 import psutil
 
-from tests.chaos.bench import PATIENCE, PREFIX, Bench, Run
+from tests.chaos.bench import PATIENCE, Bench, Run
 from tests.chaos.outcome import Outcome
 
 TARGETS = {
@@ -50,7 +50,7 @@ def kill_series(
             continue
         outcome.times += 1
         outcome.counts[hit] += 1
-        outcome.killed[stage.removeprefix(PREFIX).partition("@")[0]] += 1
+        outcome.killed[stage.rpartition(":")[2].partition("@")[0]] += 1
         saved = bool(bench.saved())
         if target == "dvc" and _beside(bench, stage, run, saved, rng, outcome):
             outcome.compare(bench, [stage], f"{stage}, by a second run")
@@ -216,7 +216,7 @@ def signal_series(bench: Bench, stage: str, number: signal.Signals, rng: Random)
 def kill_while_dvc_writes(bench: Bench, stage: str) -> Outcome:
     """Kill dvc in the moment in which it has begun to write dvc.lock, the worst one there is."""
     outcome, cut = Outcome("kill -9 of dvc while it writes dvc.lock"), 0
-    path = bench.folder / "dvc.lock"
+    path = bench.lock_file(stage)
     while not cut and outcome.require(outcome.times < 10, f"{stage}: dvc.lock was never hit"):
         outcome.times += 1
         bench.forget(stage)

@@ -166,3 +166,17 @@ def test_clones_of_another_checkout_are_left_alone(checkout, tmp_path):
     git(tmp_path, "clone", "--quiet", str(checkout), str(other))
     with pytest.raises(ReflowbenchError, match=f"elsewhere has clones of {checkout}: .*--folder"):
         Clones(other, folder)
+
+
+def test_what_stages_read_and_has_changed_since_is_named(checkout):
+    (checkout / "src/reflowbench/runtime").mkdir(parents=True)
+    (checkout / "src/reflowbench/runtime/locks.py").write_text("")
+    (checkout / "notes.md").write_text("")
+    made = clones(checkout)
+    assert made.changed() == []
+    (checkout / "src/reflowbench/runtime/locks.py").write_text("# no stage depends on it")
+    (checkout / "notes.md").write_text("nor on this")
+    assert made.changed() == []
+    (checkout / "params.yaml").write_text("profile: other\n")
+    (checkout / "src/kept.py").unlink()
+    assert made.changed() == ["params.yaml", "src/kept.py"]

@@ -52,9 +52,31 @@ def test_no_stage_ran_twice(launched):
 
 def test_a_launch_with_nothing_to_do_runs_nothing(launched):
     before = launched.ran()
+    said = launched.run("reflowbench", "launch").stdout
+    assert said == "nothing has changed since the last run; results are in reports/\n"
+    (launched.folder / "src/reflowbench/runtime/locks.py").touch()
     result = launched.run("reflowbench", "launch")
     assert result.stdout.startswith("0 of ") and Project.stages_that_ran(result.stdout) == set()
-    assert launched.ran() == before
+    assert len(result.stdout.splitlines()) <= 5 and launched.ran() == before
+
+
+def test_an_edit_during_a_launch_is_named_and_not_gathered(launched, serial):
+    """Clones do not see it: what they ran is as the code was, and the next launch runs the rest."""
+    launched.set_params(methods__rca__real_fraction=0.375)
+    launch = launched.launch("--workers", "2")
+    wait_for(lambda: launched.processes_of("rca-0"))
+    path = launched.folder / "src/reflowbench/couplings/rca.py"
+    before = path.read_text()
+    path.write_text(before + "# edited\n")
+    said, error = launch.communicate(timeout=300)
+    assert launch.returncode == 1, said + error
+    assert "changed while this ran: src/reflowbench/couplings/rca.py." in said
+    assert Project.stages_that_ran(said) == set()
+    path.write_text(before)
+    assert Project.stages_that_ran(launched.run("reflowbench", "launch").stdout) == GATHERED
+    serial.set_params(methods__rca__real_fraction=0.375)
+    serial.run("dvc", "repro")
+    assert launched.lock() == serial.lock()
 
 
 def test_stages_that_the_pipeline_no_longer_has_leave_the_lock(launched):
@@ -62,7 +84,7 @@ def test_stages_that_the_pipeline_no_longer_has_leave_the_lock(launched):
     path = launched.folder / "dvc.lock"
     before = path.read_text()
     path.write_text(before + "  evaluate@gone-0-1:\n    cmd: python -m stages.evaluate --seed 0\n")
-    said = launched.run("reflowbench", "launch").stdout
+    said = launched.run("reflowbench", "launch").stdout  # dvc.lock is another, so it looks
     assert "1 stages that dvc.yaml no longer has are out of dvc.lock" in said
     assert path.read_text() == before
 

@@ -5,7 +5,7 @@ from reflowbench.runtime import config
 
 
 def check(values):
-    """All checks that `reflowbench check` and the first stage make."""
+    """What `reflowbench check` makes of params.yaml: all checks, where a stage makes those of what it reads."""
     params = config.validate(values)
     registry.check(params, "params.yaml")
     return params

@@ -1,14 +1,18 @@
 """Profiles: overlays that resolve to whole, checked parameters."""
 
 import shutil
+from difflib import unified_diff
 
 import pytest
 import yaml
+from dvc.utils.hydra import apply_overrides
+from dvc.utils.serialize import load_yaml
 
 from reflowbench import profiles
 from reflowbench.couplings.rca import RcaParams
-from reflowbench.methods import registry
 from reflowbench.errors import ReflowbenchError
+from reflowbench.methods import registry
+from reflowbench.runtime import config
 from tests.config.checks import check
 from tests.conftest import ROOT
 
@@ -19,11 +23,39 @@ def test_committed_params_are_those_of_their_profile(profile, path):
 
 
 @pytest.mark.parametrize("name", profiles.names(ROOT / "profiles"))
-def test_profiles_resolve_and_render_what_they_resolve(name):
+def test_profiles_resolve_and_render_what_they_resolve(name, tmp_path):
     values = profiles.resolve(name, ROOT / "profiles")
-    assert yaml.safe_load(profiles.render(values)) == values
+    (tmp_path / "params.yaml").write_text(profiles.render(values))
+    assert config.read_yaml(tmp_path / "params.yaml") == values == load_yaml(tmp_path / "params.yaml")
     assert values["profile"] == name
     check(values)
+
+
+def lines_set(tmp_path, text, *overrides):
+    """Lines of params.yaml that `dvc exp run -S` removes and adds."""
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    apply_overrides(path, list(overrides))
+    before, after = text.splitlines(), path.read_text().splitlines()
+    changes = list(unified_diff(before, after, n=0, lineterm=""))[2:]
+    return [[line[1:] for line in changes if line.startswith(sign)] for sign in "-+"]
+
+
+@pytest.mark.parametrize("name", profiles.names(ROOT / "profiles"))
+def test_parameters_are_written_as_dvc_writes_them(name, tmp_path):
+    """So that `dvc exp run -S` changes the lines of what it sets, and no others."""
+    values = profiles.resolve(name, ROOT / "profiles")
+    text = profiles.render(values)
+    assert lines_set(tmp_path, text, f"round.batch={values['round']['batch']}") == [[], []]
+    assert (tmp_path / "params.yaml").read_bytes() == text.encode()
+    steps = values["base"]["steps"]
+    assert lines_set(tmp_path, text, "base.steps=7") == [[f"  steps: {steps}"], ["  steps: 7"]]
+    share = values["methods"]["rca"]["real_fraction"]
+    removed, added = lines_set(tmp_path, text, "methods.rca.real_fraction=0.25")
+    assert (removed, added) == ([f"    real_fraction: {share}"], ["    real_fraction: 0.25"])
+    left = values["grid"]["methods"][1:3]
+    gone = [f"  - {method}" for method in values["grid"]["methods"] if method not in left]
+    assert lines_set(tmp_path, text, f"grid.methods={left}".replace("'", "").replace(" ", "")) == [gone, []]
 
 
 def test_an_overlay_changes_only_what_it_names(tmp_path):
@@ -53,7 +85,7 @@ def test_a_variant_has_of_its_method_what_it_does_not_say(tmp_path):
     """Of the method's block in this profile: a profile's size of things is that of its variants too."""
     shutil.copytree(ROOT / "profiles", tmp_path, dirs_exist_ok=True)
     (tmp_path / "mine.yaml").write_text(
-        "grid: {n_rounds: 1, methods: [ot, rca, rca_real]}\n"
+        "grid: {rounds: [1], methods: [ot, rca, rca_real, ot_short]}\n"
         "methods:\n  ot: {chunk: 5}\n  rca_real: {real_fraction: 1.0, method: rca}\n"
         "  ot_short: {method: ot, potential: {steps: 7}}\n"
     )
@@ -62,11 +94,10 @@ def test_a_variant_has_of_its_method_what_it_does_not_say(tmp_path):
     assert all(next(iter(block)) == "method" for block in mine["methods"].values())
     assert mine["methods"]["rca"] == rca and mine["methods"]["rca_real"] == rca | {"real_fraction": 1.0}
     assert mine["methods"]["ot_short"] == ot | {"chunk": 5, "potential": ot["potential"] | {"steps": 7}}
-    groups = {"generate_pairs": 2, "rca_regenerate": 2, "reflow": 0, "rca": 2, "ocar": 1}
-    assert {group: len(names) for group, names in mine["grid"]["stages"].items()} == groups
-    assert mine["grid"]["stages"]["rca"] == ["rca", "rca_real"]
-    params = check(mine)
-    assert registry.method_params(params, "rca_real", None, "params.yaml") == RcaParams(
+    assert list(mine["methods"]) == mine["grid"]["methods"], "an entry that the grid does not name has no stages"
+    check(mine)
+    (tmp_path / "params.yaml").write_text(profiles.render(mine))
+    assert registry.load_method_params("rca_real", None, tmp_path / "params.yaml") == RcaParams(
         real_fraction=1.0, **{key: rca[key] for key in ("regenerate_every", "source", "whiten")}
     )
 
@@ -76,7 +107,7 @@ def test_another_kind_of_network_takes_the_place_of_the_defaults(tmp_path):
     unet = {"name": "unet", "channels": 8, "multipliers": [1], "blocks": 1, "attention": [], "head_channels": 4}
     unet["dropout"] = 0.0
     for network, expected in ((unet, unet), ({"hidden": 7}, {"name": "mlp", "hidden": 7})):
-        (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"grid": {"n_rounds": 1}, "network": network}))
+        (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"grid": {"rounds": [1]}, "network": network}))
         found = profiles.resolve("mine", tmp_path)["network"]
         assert found.items() >= expected.items() and ("hidden" in found) == (network is not unet)
 
@@ -85,25 +116,26 @@ def test_another_kind_of_network_takes_the_place_of_the_defaults(tmp_path):
     ("text", "message"),
     [
         ("grid: 3", "grid = 3: want a mapping"),
-        ("grid: {n_rounds: 0}", "grid.n_rounds = 0: want a positive integer"),
-        ("data: {n_images: 5}", "grid.n_rounds = None"),
-        ("grid: {n_rounds: 1}\nround: {step: 5}", "round.step: unknown parameter"),
-        ("grid: {n_rounds: 1, methods: [reflow, rac]}", "grid.methods.1 = 'rac'"),
-        ("grid: {n_rounds: 1}\nmethods: {rca: {alpha: 5}}", "methods.rca.alpha: unknown parameter"),
+        ("grid: {rounds: []}", r"grid.rounds = \[\]: list should have at least 1 item"),
+        ("grid: {rounds: 3}", "grid.rounds = 3: input should be a valid list"),
+        ("data: {n_images: 5}", "grid.rounds: missing"),
+        ("grid: {rounds: [1]}\nround: {step: 5}", "round.step: unknown parameter"),
+        ("grid: {rounds: [1], methods: [reflow, rac]}", "grid.methods.1 = 'rac'"),
+        ("grid: {rounds: [1]}\nmethods: {rca: {alpha: 5}}", "methods.rca.alpha: unknown parameter"),
         (
-            "grid: {n_rounds: 1}\nmethods: {rca_real: {}}",
+            "grid: {rounds: [1]}\nmethods: {rca_real: {}}",
             "methods.rca_real.method: missing; rca_real is no method: name",
         ),
-        ("grid: {n_rounds: 1}\nmethods: {rca_real: {method: rac}}", "methods.rca_real.method = 'rac': input should be"),
-        ("grid: {n_rounds: 1}\nmethods: {rca_real: {method: [a]}}", r"methods.rca_real.method = \['a'\]: input should"),
-        ("grid: {n_rounds: 1}\nmethods: {rca_real: 3}", "methods.rca_real = 3: input should be a valid dictionary"),
-        ("grid: {n_rounds: 1}\nmethods: {rca: {method: ocar}}", "methods.rca.method = 'ocar': want rca, the method of"),
-        ("grid: {n_rounds: 1}\nmethods: {a: {method: rca, alpha: 5}}", "methods.a.alpha: unknown parameter"),
-        ("grid: {n_rounds: 1}\nmethods: {a: {method: rca}}\nchains: {b: {method: a}}", "chains.b.method = 'a': input"),
-        ("grid: {n_rounds: 2, ks: [1]}", "grid = .*: ks must ascend and end with 2"),
-        ("grid: {n_rounds: 1}\nchains: {a: {}}", "chains.a.method = None: input should be a valid string"),
-        ("grid: {n_rounds: 1}\nchains: {a: {method: b}}", "chains.a.method = 'b': input should be one of"),
-        ("grid: {n_rounds: 1}\nchains: {a: {method: rca, parms: {}}}", "chains.a.parms: unknown parameter"),
+        ("grid: {rounds: [1]}\nmethods: {rca_real: {method: rac}}", "methods.rca_real.method = 'rac': input should be"),
+        ("grid: {rounds: [1]}\nmethods: {rca_real: {method: [a]}}", r"methods.rca_real.method = \['a'\]: input should"),
+        ("grid: {rounds: [1]}\nmethods: {rca_real: 3}", "methods.rca_real = 3: input should be a valid dictionary"),
+        ("grid: {rounds: [1]}\nmethods: {rca: {method: ocar}}", "methods.rca.method = 'ocar': want rca, the method of"),
+        ("grid: {rounds: [1]}\nmethods: {a: {method: rca, alpha: 5}}", "methods.a.alpha: unknown parameter"),
+        ("grid: {rounds: [1]}\nmethods: {a: {method: rca}}\nchains: {b: {method: a}}", "chains.b.method = 'a': input"),
+        ("grid: {rounds: [2, 1]}", "grid = .*: rounds must ascend, without duplicates"),
+        ("grid: {rounds: [1]}\nchains: {a: {}}", "chains.a.method = None: input should be a valid string"),
+        ("grid: {rounds: [1]}\nchains: {a: {method: b}}", "chains.a.method = 'b': input should be one of"),
+        ("grid: {rounds: [1]}\nchains: {a: {method: rca, parms: {}}}", "chains.a.parms: unknown parameter"),
     ],
 )
 def test_bad_profiles_are_named(tmp_path, text, message):

@@ -4,8 +4,8 @@ import pytest
 
 from reflowbench import profiles
 from reflowbench.couplings.rca import RcaParams
-from reflowbench.methods import registry
 from reflowbench.errors import ReflowbenchError
+from reflowbench.methods import registry
 from reflowbench.runtime import config
 from reflowbench.runtime.params import (
     BaseParams,
@@ -96,23 +96,16 @@ UNET = {"name": "unet", "channels": 8, "multipliers": [1, 2], "blocks": 1, "atte
         (
             "grid.methods",
             ["reflow", "rac"],
-            "grid.methods.1 = 'rac': input should be one of ['reflow', 'accumulate', 'fresh', 'rca', 'rca_ot'",
+            "grid.methods.1 = 'rac': input should be one of ['reflow', 'rca', 'ocar', 'ot']",
         ),
         ("grid.seeds", [0, 0], "seeds has a duplicate"),
-        (
-            "grid.rounds",
-            {1: {"k": 1, "prev": 0}},
-            "want a list like [{k: 1, prev: 0}, {k: 2, prev: 1}], not a mapping",
-        ),
-        ("grid.rounds", [{"k": 1, "prev": 0}, {"k": 3, "prev": 2}], "rounds[1] must be {k: 2, prev: 1}"),
-        ("grid.rounds.0.previous", 0, "grid.rounds.0.previous: unknown parameter; allowed here: k, prev"),
-        ("grid.ks", [0, 4], "grid.ks.0 = 0: input should be greater than or equal to 1"),
-        ("grid.ks", [], "grid.ks = []: list should have at least 1 item"),
-        ("grid.ks", [1, 3], "ks must ascend and end with 4, the last round"),
-        ("grid.ks", [1, 5], "ks must ascend and end with 4, the last round"),
-        ("grid.ks", [2, 1, 4], "ks must ascend and end with 4, the last round"),
-        ("grid.ks", [1, 1, 4], "ks must ascend and end with 4, the last round"),
-        ("grid.stages", {"reflow": ["reflow"]}, "stages must be {'generate_pairs': ['reflow', 'rca']"),
+        ("grid.rounds", {1: 2}, "grid.rounds = {1: 2}: input should be a valid list"),
+        ("grid.rounds", [0, 4], "grid.rounds.0 = 0: input should be greater than or equal to 1"),
+        ("grid.rounds", [], "grid.rounds = []: list should have at least 1 item"),
+        ("grid.rounds", [2, 1, 4], "rounds must ascend, without duplicates"),
+        ("grid.rounds", [1, 1, 4], "rounds must ascend, without duplicates"),
+        ("grid.rounds", [1, 1001], "want at most 1000 rounds"),
+        ("grid.ks", [1], "grid.ks: unknown parameter; allowed here: methods, rounds, seeds"),
         ("data.n_train", 5, "allowed here: dequantize, download, heldout, limit_gib, n_images, path, sha256, source"),
         ("data.n_images", 0, "data.n_images = 0: input should be greater than or equal to 1"),
         ("data.heldout", 0.0, "data.heldout = 0.0: input should be greater than 0"),
@@ -127,9 +120,6 @@ UNET = {"name": "unet", "channels": 8, "multipliers": [1, 2], "blocks": 1, "atte
         ("latents.encode", "mode", "latents.encode = 'mode': input should be 'mean' or 'sample'"),
         ("latents.scale", 0.0, "latents.scale = 0.0: input should be greater than 0"),
         ("latents.sha256", "0" * 64, "sha256 without a path: give latents.path"),
-        ("grid.space", "latents", "grid.space and grid.encoded must be data and [] for latents.kind = 'none'"),
-        ("grid.encoded", ["train"], "grid.space and grid.encoded must be data and [] for latents.kind = 'none'"),
-        ("grid.space", "pixels", "grid.space = 'pixels': input should be 'data' or 'latents'"),
         ("base.coupling", "rca", "base.coupling = 'rca': input should be 'independent' or 'ot'"),
         ("base.potential.step", 5, "base.potential.step: unknown parameter; allowed here: batch, lr, steps"),
         ("evaluate.inversion_images", 1, "evaluate.inversion_images = 1: input should be greater than or equal to 2"),
@@ -258,18 +248,19 @@ def test_all_faults_of_a_method_are_reported_at_once(values):
 
 
 def test_the_rounds_that_are_evaluated_need_not_be_all(values):
-    values["grid"]["ks"] = [2, 4]
-    assert check(values).grid.ks == [2, 4]
+    values["grid"]["rounds"] = [2, 4]
+    assert check(values).grid.rounds == [2, 4]
 
 
-def test_a_method_of_the_grid_needs_its_block(values):
+def test_a_method_of_the_grid_needs_its_block(values, tmp_path):
     del values["methods"]["rca"]
-    with pytest.raises(ReflowbenchError, match=r"grid.methods.1 = 'rca': input should be one of \['reflow', 'accum"):
+    with pytest.raises(ReflowbenchError, match=r"grid.methods.1 = 'rca': input should be one of \['reflow', 'ocar', "):
         check(values)
+    (tmp_path / "params.yaml").write_text(profiles.render(values))
     with pytest.raises(
         ReflowbenchError, match=r"params.yaml: methods.rca: missing; `reflowbench profile NAME` writes it"
     ):
-        registry.method_params(config.validate(values), "rca", None, "params.yaml")
+        registry.load_method_params("rca", None, tmp_path / "params.yaml")
 
 
 def test_an_unknown_method_names_those_there_are():
@@ -286,7 +277,9 @@ def test_scientific_floats_are_numbers_whichever_writer_wrote_them(values, tmp_p
 
 def test_a_whole_number_is_a_float_too(values, tmp_path):
     put(values, "methods.rca.real_fraction", 1)
-    loaded = registry.method_params(check(values), "rca", None, "params.yaml").real_fraction
+    check(values)
+    (tmp_path / "params.yaml").write_text(profiles.render(values))
+    loaded = registry.load_method_params("rca", None, tmp_path / "params.yaml").real_fraction
     assert loaded == 1.0 and isinstance(loaded, float)
 
 
@@ -338,15 +331,11 @@ def test_images_are_mirrored_for_the_independent_coupling_alone(values):
 
 def test_latents_are_of_images_as_they_are_and_are_not_mirrored(values):
     values["latents"] |= {"kind": "pca", "components": 20}
-    values["grid"] |= {"space": "latents", "encoded": ["train"]}
     values["base"]["flip"] = True
     with pytest.raises(ReflowbenchError, match=r"pairs.clip = True: latents (.|\n)*base.flip = True: latents"):
         check(values)
     values["base"]["flip"] = values["pairs"]["clip"] = False
-    assert check(values).grid.space == "latents" and values["data"]["dequantize"]
+    assert check(values).latents.kind == "pca" and values["data"]["dequantize"]
     autoencoder = {"latents": values["latents"] | {"kind": "autoencoder", "components": None, "path": "vae"}}
     with pytest.raises(ReflowbenchError, match="data.dequantize = True: an autoencoder wants images as they are"):
         check(values | autoencoder)
-    values["grid"] |= {"space": "data", "encoded": []}
-    with pytest.raises(ReflowbenchError, match="must be latents and \\['train'\\] for latents.kind = 'pca'"):
-        check(values)

@@ -13,8 +13,8 @@ from reflowbench.cost.pairs import variants
 from reflowbench.cost.plan import ADAPTIVE_NFE, Planner, facts
 from reflowbench.cost.view import short, show
 from reflowbench.cost.work import Work
-from reflowbench.methods import registry
 from reflowbench.data.blocks import BLOCK
+from reflowbench.methods import registry
 from reflowbench.metrics.evaluate import Evaluation
 from reflowbench.metrics.features.classifier import Classifier
 from reflowbench.metrics.reference import Reference

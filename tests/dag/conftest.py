@@ -1,4 +1,7 @@
+import shutil
+
 import pytest
+import yaml
 
 from reflowbench import profiles
 from reflowbench.methods import registry
@@ -9,8 +12,12 @@ from tests.dag.resolved import VARIANTS, resolved
 @pytest.fixture(scope="session")
 def stages(tmp_path_factory):
     """Stages of the pipeline with every method and two variants, of the ablations, the controls and the theory."""
-    profile = profiles.resolve("tiny", ROOT / "profiles")
-    couplings = {name: name for name in registry.names()} | VARIANTS
-    profile["methods"] |= {name: profile["methods"][method] for name, method in VARIANTS.items()}
-    profile["grid"] |= {"methods": list(couplings), "stages": registry.stages_of(couplings)}
-    return resolved(tmp_path_factory.mktemp("dag"), profile)
+    folder = tmp_path_factory.mktemp("profiles")
+    shutil.copytree(ROOT / "profiles", folder, dirs_exist_ok=True)
+    every = {
+        "extends": "tiny",
+        "grid": {"methods": [*registry.names(), *VARIANTS], "rounds": [2]},
+        "methods": {name: {"method": method} for name, method in VARIANTS.items()},
+    }
+    (folder / "every.yaml").write_text(yaml.safe_dump(every))
+    return resolved(tmp_path_factory.mktemp("dag"), profiles.resolve("every", folder))

@@ -8,12 +8,11 @@ import yaml
 from dvc.repo import Repo
 
 from reflowbench import profiles
-from reflowbench.methods import entries
+from reflowbench.methods import entries, rounds
 from reflowbench.runtime import config
 from tests.conftest import ROOT
-from tests.source import COUPLINGS
 
-SINGLE = ("prepare_data", "train_features", "summarize", "report", "track")
+SINGLE = ("prepare_data", "encode", "train_features", "summarize", "report", "track")
 """Stages of the pipeline that are no matrix over methods and seeds."""
 VARIANTS = {"rca_fixed": "rca", "ot_small": "ot"}
 """Entries of `methods` that are variants, and their methods."""
@@ -21,23 +20,30 @@ CONTROLS = ("gans", "damage")
 """Optional stages, in controls/dvc.yaml: `dvc repro` of the root does not run them."""
 THEORY = ("theory_dae@0.1", "theory_phase", "theory_gaussian_base", "theory_report")
 """Those of theory/dvc.yaml at the size of tests, without a stage per entry of `methods`."""
+APART = ("ablations/", "controls/", "theory/")
+"""Pipelines that `dvc repro` of the root does not run."""
 
 
-def resolved(folder, profile):
-    """Stages by address, as DVC resolves them: of a profile's pipeline, the ablations, the controls and the theory."""
-    (folder / "ablations").mkdir()
-    (folder / "theory").mkdir()
-    shutil.copytree(ROOT / "controls", folder / "controls", ignore=shutil.ignore_patterns("*.lock"))
-    shutil.copy(ROOT / "theory/dvc.yaml", folder / "theory")
+def resolved(folder, values):
+    """Stages as DVC resolves them, by folder and name: of the pipeline for a tree of parameters, and of those apart."""
+    ignored = shutil.ignore_patterns("*.lock", "params.yaml")
+    for place in APART:
+        shutil.copytree(ROOT / place, folder / place, ignore=ignored)
+    (folder / "rounds").mkdir()
+    for name in ("dvc.yaml", "rounds/dvc.yaml.j2", "controls/params.yaml"):
+        shutil.copy(ROOT / name, folder / name)
     (folder / "theory/params.yaml").write_text(yaml.safe_dump(theory_of_every_method()))
-    shutil.copy(ROOT / "dvc.yaml", folder / "dvc.yaml")
-    shutil.copy(ROOT / "ablations/pipeline.yaml", folder / "ablations/dvc.yaml")  # as ablations/run does
-    (folder / "params.yaml").write_text(profiles.render(profile))
+    (folder / "params.yaml").write_text(profiles.render(values))
     profiles.write_profile("ablations", ROOT / "profiles", folder / "ablations/params.yaml")
+    rounds.write(config.validate(values), folder)
     with Repo.init(str(folder), no_scm=True) as repo:
-        files = {place: folder / place / "dvc.yaml" for place in ("", "ablations/", "controls/", "theory/")}
-        places = {str(file.resolve()): place for place, file in files.items()}
-        return {places[stage.path] + stage.name: stage for stage in repo.index.stages}
+        where = {stage: Path(stage.path).parent.relative_to(folder.resolve()).as_posix() for stage in repo.index.stages}
+        return {f"{place}/{stage.name}".removeprefix("./"): stage for stage, place in where.items()}
+
+
+def of_pipeline(stages):
+    """The stages that `dvc repro` of the root may run."""
+    return {name: stage for name, stage in stages.items() if not name.startswith(APART)}
 
 
 def theory_of_every_method():
@@ -65,15 +71,6 @@ def coupling(stage):
     """Name of the coupling that a stage runs, by its entry of `methods`; None if it runs none."""
     entry = option(stage, "method")
     return entry and raw(stage)["methods"][entry]["method"]
-
-
-def recorded(stage, stages):
-    """Code whose hashes are in a dependency of a stage: what its stage `coupling` writes, which watches all of it."""
-    outs = {out.def_path: other for other in stages.values() if script_of(other) == "coupling" for out in other.outs}
-    owners = [outs[dep.def_path] for dep in stage.deps if dep.def_path in outs]
-    assert all(COUPLINGS.relative_to(ROOT) in code_deps(owner) for owner in owners)
-    files = {file for owner in owners for file in entries.record(coupling(owner))["sha256"]}
-    return {COUPLINGS.relative_to(ROOT) / file for file in files}
 
 
 def code_deps(stage):

@@ -7,8 +7,11 @@ from reflowbench.methods import registry
 from reflowbench.runtime.config import group_path
 from reflowbench.runtime.params import GridParams
 from tests.conftest import ROOT
-from tests.dag.resolved import coupling, option, raw, script_file, script_of
-from tests.source import COUPLINGS, SRC, calls, grid_keys_read, loaded, own_groups, tree_of, uses_of_params
+from tests.dag.resolved import coupling, of_pipeline, option, raw, script_file, script_of
+from tests.source import SRC, calls, grid_keys_read, loaded, own_groups, tree_of, uses_of_params
+
+READERS = ("load_params", "load_part", "load_group", "load_chain", "load_entries")
+"""What reads parameter files, in runtime/config.py."""
 
 
 def is_read(stage, group):
@@ -34,7 +37,7 @@ def keys_read(stage):
     if script_of(stage) == "train_round" and not registry.load(coupling(stage)).stored:
         read.add("pairs.clip")
     if method:
-        read.add(f"methods.{method}" + ".method" * (script_of(stage) == "coupling"))
+        read.add(f"methods.{method}")
     if chain:
         read.add(f"chains.{chain}")
     return read
@@ -44,8 +47,9 @@ def test_declared_parameters_are_those_that_the_script_reads(stages):
     for name, stage in stages.items():
         declared = [(params.def_path, key) for params in stage.params for key in params.params]
         file = option(stage, "params", "params.yaml")
-        if not name.startswith("controls/"):
-            assert file == f"{name.rpartition('/')[0]}/params.yaml".removeprefix("/"), name
+        place = "" if name in of_pipeline(stages) else f"{name.partition('/')[0]}/"
+        if place != "controls/":
+            assert file == f"{place}params.yaml", name
         read = {(file, key) for key in keys_read(stage)}
         own = {(option(stage, argument), key) for argument, key in own_groups(script_file(stage))}
         assert own == ({("controls/params.yaml", name.removeprefix("controls/"))} if "controls/" in name else set())
@@ -54,15 +58,15 @@ def test_declared_parameters_are_those_that_the_script_reads(stages):
 
 
 def test_a_training_that_is_watched_says_so_and_keeps_what_is_seen(stages):
-    """In the pipeline all are: `dvc plots` shows it. The ablations' are not, so that no look costs it time."""
+    """In the pipeline all are. The ablations' are not, so that no look costs it time."""
     training = {n: stage for n, stage in stages.items() if script_of(stage) in ("train_base", "train_round")}
-    watched = {n for n in training if "/" not in n}
+    watched = training.keys() & of_pipeline(stages)
     assert watched and {n for n, stage in stages.items() if option(stage, "plots")} == watched
     for name in watched:
         stage = training[name]
         assert {out.def_path for out in stage.outs} == {option(stage, "out"), option(stage, "plots")}, name
-        [plots] = [out for out in stage.outs if out.plot]
-        assert plots.def_path == option(stage, "plots") and plots.use_cache and not plots.persist
+        [plots] = [out for out in stage.outs if out.def_path == option(stage, "plots")]
+        assert plots.use_cache and not plots.persist
         assert plots.def_path.startswith("runs/training/")
         assert "monitor" in keys_read(stage)
     assert not [n for n, stage in stages.items() if n not in watched and "monitor" in keys_read(stage)]
@@ -92,32 +96,26 @@ def test_scripts_read_only_the_groups_they_name():
         assert called.count("load_theory") == path.stem.startswith("theory_")
         assert text.count("params = load_theory(args.params)\n") == called.count("load_theory"), path.name
         assert all(ast.unparse(call.args[1]) == "args.params" for name, call in calls(path) if name == "load_group")
-        keys = set(getattr(script, "KEYS", ()))
+        keys = getattr(script, "KEYS", ())
+        assert called.count("load_part") == bool(keys), path.name
         if keys:
-            assert set(uses_of_params(path)) == keys, path.name
-            assert text.count("params = load_params(args.params)\n") == called.count("load_params") == 1, path.name
-        elif path.stem == "prepare_data":  # checks the whole file and uses nothing of it
-            assert text.count("registry.check(load_params(args.params), ") == called.count("load_params") == 1
-        elif path.stem == "coupling":  # of its entry, the method
-            assert uses_of_params(path) == ["methods"] and called.count("load_params") == 1
-            assert "coupling, _ = entries.split(params.methods, args.method, str(args.params))\n" in text
-        else:
-            assert "load_params" not in called, path.name
-    readers = {"runtime/config.py", "cli.py", "cluster/command.py", "couplings/shared/registry.py"}
+            assert set(uses_of_params(path)) == set(keys), path.name
+            assert f"params = load_part({', '.join(map(repr, keys))}, path=args.params)\n" in text, path.name
+        assert not {"load_params", "load_chain", "load_entries"} & set(called), path.name
+    readers = {"runtime/config.py", "cli.py", "cluster/command.py", "methods/registry.py"}
     for path in SRC.rglob("*.py"):
         if str(path.relative_to(SRC / "reflowbench")) not in readers:
-            assert "load_group" not in path.read_text() and "load_params" not in path.read_text(), path
-        if path != COUPLINGS / "shared/registry.py":
+            assert not [name for name in READERS if name in path.read_text()], path
+        if path != SRC / "reflowbench/methods/registry.py":
             assert "method_params" not in path.read_text(), path
 
 
-def test_a_chains_scripts_are_given_its_name():
-    """What a chain may override is read with the chain's name: by the scripts that run_chain runs, and it alone."""
+def test_only_run_chain_reads_what_a_chain_overrides():
     for path in (ROOT / "stages").glob("[a-z]*.py"):
+        chain = "args.chain" if path.stem == "run_chain" else "None"
         for name, call in calls(path):
             arguments = [ast.unparse(argument) for argument in call.args]
-            takes = path.stem in ("train_round", "generate_pairs", "rca_regenerate", "run_chain")
             if name == "load_group" and arguments[0] in ("RoundParams", "PairsParams"):
-                assert (arguments[2:] == ["args.chain"]) == takes, path
+                assert (arguments[2:] or ["None"]) == [chain], path
             if name == "registry.load_method_params":
-                assert arguments == ["args.method", "args.chain", "args.params"]
+                assert arguments == ["args.method", chain, "args.params"], path

@@ -10,8 +10,8 @@ from tests.conftest import ROOT
 PAGE = ROOT / "docs/reference.md"
 HEAD = """# Parameters and commands
 
-Written by `python -m tests.docs.reference` from the classes of `src/reflowbench/runtime/params/`, those of the methods in
-`src/reflowbench/couplings/`, and the command line.
+Written by `python -m tests.docs.reference` from the classes of `src/reflowbench/runtime/params/`, those of the methods
+in `src/reflowbench/couplings/`, and the command line.
 
 ## Commands
 `reflowbench COMMAND --help` says what a command takes, `make help` what make does.
@@ -22,15 +22,16 @@ Written by `python -m tests.docs.reference` from the classes of `src/reflowbench
 PARAMETERS = """
 ## Parameters
 The blocks of params.yaml, which `reflowbench profile NAME` writes: from `profiles/NAME.yaml`, the rest from
-`profiles/defaults.yaml`; what has a default here may be left out of both. A profile gives the number of rounds as
-`grid.n_rounds`, and `grid.rounds`, `grid.stages`, `grid.space` and `grid.encoded` follow.
-`reflowbench check` names the mistakes in params.yaml.
+`profiles/defaults.yaml`; what has a default here may be left out of both. `dvc exp run -S` sets any of them, such as
+`-S 'grid.methods=[reflow,rca]'`. `reflowbench rounds` writes the stages for more rounds or other `methods`, and
+`reflowbench check` names the mistakes in params.yaml. A stage checks only the blocks that it reads.
 """
 METHODS = """
 ## Parameters of the methods
 The blocks of `methods`. In params.yaml each has the key `method` too, which names its method. A block with another name
 is a variant, such as `rca_real: {method: rca, real_fraction: 1.0}` in a profile; `reflowbench profile` fills its other
-values from the block of that method. What each method does, and by whom it is: [methods.md](methods.md).
+values from the block of that method. It leaves out the blocks that `grid.methods` does not name. What each method does,
+and by whom it is: [methods.md](methods.md).
 """
 BOUNDS = {
     "minimum": "at least {:g}",

@@ -17,11 +17,11 @@ from reflowbench.cost.measure import Throughput
 from reflowbench.data.images import ImageSet
 from reflowbench.networks import registry
 from reflowbench.networks.model import save_model
-from reflowbench.runtime import stage
+from reflowbench.runtime import config, stage
 from tests.conftest import NETWORK, ROOT, SHAPE
 
 STAGES = sorted(path.stem for path in (ROOT / "stages").glob("*.py") if path.stem != "__init__")
-STARTS = ("drive", "progress", "in_parallel", "run_mixture", "sync", "run_seed")
+STARTS = ("drive", "progress", "run_mixture", "sync")
 """Where stages begin their work."""
 PATHS = [
     "", ".", "..", "/", "//", "folder", "folder/", "folder/kept", "folder/kept/x", "folder.png", "folder.gif",
@@ -50,6 +50,8 @@ words = st.sampled_from(WORDS) | paths | st.text(st.characters(exclude_categorie
 def workspace(folder, monkeypatch):
     """A repository with parameters, data and a model, and what stands in the way of reading and writing."""
     shutil.copytree(ROOT / "profiles", folder / "profiles")
+    (folder / "rounds").mkdir()
+    shutil.copy(ROOT / "rounds/dvc.yaml.j2", folder / "rounds")
     profiles.write_profile("tiny")
     for name in ("folder", "folder.png", "folder.gif", "folder.md"):
         (folder / name).mkdir()
@@ -131,8 +133,8 @@ def subcommands():
     return cli.parser()._subparsers._group_actions[0].choices
 
 
-KNOWN = ["profile", "check", "track", "sample", "animate", "cost", "status", "compare", "scratch", "verify", "recover",
-         "launch"]  # fmt: skip
+KNOWN = ["profile", "rounds", "check", "track", "sample", "animate", "cost", "status", "compare", "scratch", "verify",
+         "recover", "launch"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -188,7 +190,7 @@ def script(request, workspace, monkeypatch):
     for name in STARTS:
         if hasattr(module, name):
             monkeypatch.setattr(module, name, started)
-    monkeypatch.setattr(shutil, "copytree", started)  # k0 would copy "/"
+    config._read.cache_clear()
     return module
 
 

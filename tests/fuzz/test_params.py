@@ -11,8 +11,8 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from reflowbench import profiles
-from reflowbench.methods import registry
 from reflowbench.errors import ReflowbenchError
+from reflowbench.methods import registry
 from reflowbench.runtime import config
 from tests.conftest import ROOT
 from tests.fuzz import trees
@@ -30,7 +30,7 @@ RELATED = {
     "chains": {"grid", "chains"},
     "round": {"methods", "chains"},
     "pairs": {"chains"},
-    "latents": {"grid", "base", "data"},
+    "latents": {"base", "data", "pairs", "network", "chains"},
 }
 """Where a fault of a group may show, since the two must fit each other."""
 
@@ -46,7 +46,7 @@ def tree(name):
             "b": {"method": "ocar", "round": {"lr": 0.5}},
         }
         values["chains"] = {chain: plain | own for chain, own in chains.items()}
-        values["grid"] |= {"methods": ["a", "b"], "stages": {}}
+        values["grid"]["methods"] = ["a", "b"]
     return values
 
 
@@ -61,7 +61,6 @@ def dump(values):
 
 def load(path):
     """What `reflowbench check` does."""
-    config._load.cache_clear()
     params = config.load_params(path)
     registry.check(params, str(path))
     return params

@@ -19,14 +19,14 @@ from reflowbench.runtime.seal import BLANK, KEY, sealed
 from tests.fuzz import trees
 from tests.results.cells import grid, write_cells
 
-GRID = grid(seeds=[0], ks=[1, 2])
+GRID = grid(seeds=[0], rounds=[1, 2])
 
 
 @pytest.fixture
 def evaluations(folder):
     """Files of one seed, with checksums."""
     write_cells(folder / "evaluations")
-    for path in sorted((folder / "evaluations").glob(f"*/s0/k*/{METRICS_FILE}")):
+    for path in sorted((folder / "evaluations").glob(f"*/s0/round*/{METRICS_FILE}")):
         cell = json.loads(path.read_text())
         cell.pop(KEY, None)
         write_json(path, cell)
@@ -127,7 +127,7 @@ def test_no_turned_bit_of_an_evaluation_passes(evaluations, data):
 
 def test_a_measurement_that_one_model_lacks_is_named(evaluations):
     """A mean would silently be over fewer models; so would one with a measurement that is there twice."""
-    path = evaluations / "rca/s0/k2" / METRICS_FILE
+    path = evaluations / "rca/s0/round2" / METRICS_FILE
     cell = read_json(path)
     *rows, last = cell["measurements"]
     write_json(path, cell | {"measurements": rows})

@@ -25,7 +25,7 @@ AWKWARD_YAML = [
     "!!null x", "!!binary aGk=", "!!set {a, b}", "!!omap [a: 1]", "!!timestamp 1", "!x 1", "! 1",
     "!!python/object/apply:os.system ['touch x']", "!!python/name:os.system ''", "!!python/tuple [1, 2]", "'a'", '"a"',
     '"a\\nb"', '"\\0"', '"\\x1b[0m"', '"\\ud800"', '"\\U0001F600"', "'${PATH}'", "a" * 3000, "[" * 40 + "]" * 40,
-    "{a: " * 40 + "1" + "}" * 40, "[" + "0, " * 300 + "0]", "{k: 1, prev: 0}", "[{k: 1, prev: 0}]", "[reflow]", "heun",
+    "{a: " * 40 + "1" + "}" * 40, "[" + "0, " * 300 + "0]", "[1, 2, 4]", "[4, 1]", "[reflow]", "heun",
 ]  # fmt: skip
 """Values in flow style, which fit wherever a value stands."""
 

@@ -23,11 +23,7 @@ pytestmark = pytest.mark.long
 SMALL = {
     "grid__seeds": [0],
     "grid__methods": ["rca"],
-    "grid__rounds": [{"k": 1, "prev": 0}],
-    "grid__ks": [1],
-    "grid__stages": {
-        "generate_pairs": ["rca"], "rca_regenerate": ["rca"], "reflow": [], "rca": ["rca"], "ocar": [],
-    },
+    "grid__rounds": [1],
     "features__steps": 5,
     "features__batch": 16,
     "base__steps": 6,
@@ -82,8 +78,7 @@ def small(tmp_path):
 
 def methods_of(profile):
     """All methods of a profile, as changes of its small form."""
-    grid = profiles.resolve(profile, ROOT / "profiles")["grid"]
-    return {f"grid__{name}": grid[name] for name in ("methods", "stages")}
+    return {"grid__methods": profiles.resolve(profile, ROOT / "profiles")["grid"]["methods"]}
 
 
 def write(folder, files):
@@ -95,7 +90,9 @@ def write(folder, files):
 def whole(project, *target, **environment):
     """Run the pipeline, or up to a stage; give the evaluation of the last model."""
     result = project.run("dvc", "repro", *target, **environment)
-    base, last = (read_json(project.folder / f"runs/evaluations/{m}/metrics.json") for m in ("base/s0/k0", "rca/s0/k1"))
+    base, last = (
+        read_json(project.folder / f"runs/evaluations/{m}/metrics.json") for m in ("base/s0/round0", "rca/s0/round1")
+    )
     assert any(row["metric"] == "frechet_distance_floor" and row["value"] > 0 for row in base["measurements"])
     assert all(row["value"] is not None for row in last["measurements"] if row["metric"] == "frechet_distance")
     assert (project.folder / "reports/index.html").exists()
@@ -104,28 +101,24 @@ def whole(project, *target, **environment):
 
 
 def stored(project, kind):
-    manifest = read_json(project.folder / f"runs/chains/rca/s0/k1/{kind}/manifest.json")
-    tensors, _ = read_tensors(project.folder / f"runs/chains/rca/s0/k1/{kind}/shard-00000.safetensors")
+    manifest = read_json(project.folder / f"runs/chains/rca/s0/round1/{kind}/manifest.json")
+    tensors, _ = read_tensors(project.folder / f"runs/chains/rca/s0/round1/{kind}/shard-00000.safetensors")
     return manifest, tensors["x"]
 
 
 def test_digits(small):
     """The default: whitened principal components, two variants beside RCA, samples decoded before they are measured."""
-    chains = {"grid__methods": ["rca", "rca_real", "ocar_frozen"]}
-    stages = SMALL["grid__stages"] | {
-        group: ["rca", "rca_real"] for group in ("generate_pairs", "rca_regenerate", "rca")
-    }
-    project = small("digits", **chains, grid__stages=stages | {"ocar": ["ocar_frozen"]}, evaluate__n_samples=200)
+    project = small("digits", grid__methods=["rca", "rca_real", "ocar_frozen"], evaluate__n_samples=200)
     ran, last = whole(project)
-    assert {"encode_latents@train", "rca@rca_real-0-after0", "ocar@ocar_frozen-0-after0", "track"} <= ran
-    latents = open_data(project.folder / "runs/latents/train.safetensors")
+    assert {"encode", "rca@rca_real-0-1", "ocar@ocar_frozen-0-1", "track"} <= ran
+    latents = open_data(project.folder / "runs/space/train.safetensors")
     z = latents.images.double()
     assert latents.shape == (20, 1, 1) and np.allclose(np.cov(z.T.numpy()), np.eye(20), atol=1e-3)
     manifest, x = stored(project, "synthetic")
     assert manifest["bounded"] is False and x.shape == (40, 20)
-    samples, facts = read_tensors(project.folder / "runs/evaluations/rca/s0/k1/samples.safetensors")
+    samples, facts = read_tensors(project.folder / "runs/evaluations/rca/s0/round1/samples.safetensors")
     assert facts["shape"] == [1, 8, 8] and samples["euler_2"].shape == (4, 64) and samples["euler_2"].abs().max() <= 1
-    base = read_json(project.folder / "runs/evaluations/base/s0/k0/metrics.json")
+    base = read_json(project.folder / "runs/evaluations/base/s0/round0/metrics.json")
     floors = {row["metric"]: row["value"] for row in base["measurements"] if row["metric"].endswith("_floor")}
     assert min(floors["frechet_distance_floor"], floors["frechet_distance_decoder_floor"]) > 0
     assert {"frechet_distance_heldout", "frechet_distance_reconstructions"} <= {
@@ -143,7 +136,7 @@ def test_cifar10(small):
     project = small("cifar10", data__sha256=pin, **FEWER, **methods_of("cifar10"))
     write(project.folder / "data/cifar10", files)
     ran, _ = whole(project)
-    assert {"ocar@ocar-0-after0", "reflow@reflow-0-after0", "track"} <= ran
+    assert {"ocar@ocar-0-1", "reflow@reflow-0-1", "track"} <= ran
     train, heldout = (open_data(project.folder / f"runs/data/{part}.safetensors") for part in ("train", "heldout"))
     assert (len(train), len(heldout)) == (60, 12) and train.shape == (3, 32, 32)
     assert isinstance(train.images, PackedImages) and not train.dequantized
@@ -208,12 +201,12 @@ def test_celebahq_latent(small, tmp_path):
         (project.folder / "data/sd-vae" / file.name).write_bytes(file.read_bytes())
     extra = os.pathsep.join([str(project.folder / "src"), os.environ.get("PYTHONPATH", "")])
     ran, last = whole(project, PYTHONPATH=extra)
-    assert {"encode_latents@train", "track"} <= ran
-    latents = open_data(project.folder / "runs/latents/train.safetensors")
+    assert {"encode", "track"} <= ran
+    latents = open_data(project.folder / "runs/space/train.safetensors")
     assert latents.shape == (4, 16, 16) and len(latents) == 58 and latents.images.abs().max() > 1
     manifest, x = stored(project, "synthetic")
     assert manifest["bounded"] is False and x.shape == (40, 1024) and x.abs().max() > 1
-    samples, facts = read_tensors(project.folder / "runs/evaluations/rca/s0/k1/samples.safetensors")
+    samples, facts = read_tensors(project.folder / "runs/evaluations/rca/s0/round1/samples.safetensors")
     assert facts["shape"] == [3, 32, 32] and samples["euler_2"].shape == (4, 3072)
     errors = {row["metric"]: row["n_samples"] for row in last["measurements"] if row["solver"] == "heun"}
     assert errors["reconstruction_error_real"] == 4

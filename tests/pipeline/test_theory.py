@@ -21,12 +21,8 @@ def theory(tmp_path_factory):
     return Project(tmp_path_factory.mktemp("theory") / "project").make().with_theory()
 
 
-def repro(project, *arguments):
-    return {name.removeprefix("theory/dvc.yaml:") for name in project.repro(*arguments, "theory/dvc.yaml")}
-
-
 def test_a_first_run_runs_every_stage_and_nothing_of_the_images(theory):
-    assert repro(theory) == STAGES == set(theory.lock("theory/dvc.lock"))
+    assert theory.repro("theory/dvc.yaml") == STAGES == set(theory.lock("theory/dvc.lock"))
     assert not (theory.folder / "dvc.lock").exists() and not (theory.folder / "runs/data").exists()
     rows = list(csv.DictReader(io.StringIO(theory.read("reports/theory/flows.csv").decode())))
     assert {row["method"] for row in rows} == {*ENTRIES, "base", "real", "exact"}
@@ -36,17 +32,17 @@ def test_a_first_run_runs_every_stage_and_nothing_of_the_images(theory):
     report = theory.read("reports/theory/report.md").decode()
     figures = {path.name for path in (theory.folder / "reports/theory/figures").iterdir()}
     assert "continued |" in report and {f"trajectories_{law}.png" for law in ("gaussian", "mixture")} <= figures
-    assert repro(theory) == set()
+    assert theory.repro("theory/dvc.yaml") == set()
 
 
 def test_an_entry_of_the_methods_reruns_its_own_cells_only(theory):
     theory.set_params("theory/params.yaml", methods__rca__params__real_fraction=0.0)
-    assert repro(theory) == {"theory_gaussian@rca", "theory_report"}
+    assert theory.repro("theory/dvc.yaml") == {"theory_gaussian@rca", "theory_report"}
     tables = [theory.read(f"runs/theory/flows/{name}/scores.csv") for name in ("reflow", "rca")]
     scores = [[line for line in text.splitlines() if b"evaluations" not in line] for text in tables]
     assert scores[0] == [line.replace(b",rca,", b",reflow,") for line in scores[1]], "lambda = 0 is Reflow"
     theory.set_params("theory/params.yaml", methods__slow={"method": "fresh", "params": {"real_fraction": 0.5}})
-    assert repro(theory) == {"theory_gaussian@slow", "theory_report"}
+    assert theory.repro("theory/dvc.yaml") == {"theory_gaussian@slow", "theory_report"}
 
 
 @pytest.mark.parametrize(

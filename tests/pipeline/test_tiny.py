@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from reflowbench.runtime.artifacts import read_json
-from tests.pipeline.project import TINY_STAGES
+from tests.pipeline.project import TINY_STAGES, address
 
 pytestmark = pytest.mark.slow
 
@@ -50,21 +50,23 @@ def test_mlflow_holds_a_run_for_every_stage_and_one_parent(project):
 def test_every_training_has_shown_its_course(project):
     """Every sixth step of 40, and of 12; the last one too. DVC keeps the files as plots."""
     steps = {"base/s0": [0, 6, 12, 18, 24, 30, 36, 40]}
-    steps |= {f"{method}/s0/k1": [0, 6, 12] for method in ("reflow", "rca", "ocar")}
+    steps |= {f"{method}/s0/round1": [0, 6, 12] for method in ("reflow", "rca", "ocar")}
     for run, expected in steps.items():
         folder = f"runs/training/{run}"
         assert names(project, folder) == {"curves.csv", "samples.png"}
         lines = project.read(f"{folder}/curves.csv").decode().splitlines()
         assert [int(line.split(",")[0]) for line in lines[1:]] == expected
         assert all(float(value) > 0 for line in lines[2:] for value in line.split(","))
-    first = {project.read(f"runs/training/{m}/s0/k1/curves.csv").splitlines()[1] for m in ("reflow", "rca", "ocar")}
+    first = {project.read(f"runs/training/{m}/s0/round1/curves.csv").splitlines()[1] for m in ("reflow", "rca", "ocar")}
     assert len(first) == 1, "the same model before the first step, on the same noise"
     kept = {out["path"] for entry in project.lock().values() for out in entry["outs"]}
     assert {path for path in kept if path.startswith("runs/training/")} == {f"runs/training/{run}" for run in steps}
 
 
 def test_evaluations_have_errors_reasons_spectra_and_left_out_values(project):
-    base, last = (json.loads(project.read(f"runs/evaluations/{m}/metrics.json")) for m in ("base/s0/k0", "rca/s0/k1"))
+    base, last = (
+        json.loads(project.read(f"runs/evaluations/{m}/metrics.json")) for m in ("base/s0/round0", "rca/s0/round1")
+    )
     for cell in (base, last):
         assert all((row["value"] is None) == bool(row["missing"]) for row in cell["measurements"])
         assert len(cell["spectrum"]) == 64 and cell["spectrum"] == sorted(cell["spectrum"], reverse=True)
@@ -80,35 +82,29 @@ def test_dvc_shows_metrics_and_plots(project):
     assert metrics[""]["data"]["reports/summary.json"]["data"]["rca"]["frechet_distance"]["mean"] > 0
     plots = project.run("dvc", "plots", "show", "--json").stdout
     assert "fd_by_round" in plots
-    for run in ("base/s0", "reflow/s0/k1", "rca/s0/k1", "ocar/s0/k1"):
+    for run in ("base/s0", "reflow/s0/round1", "rca/s0/round1", "ocar/s0/round1"):
         assert f"runs/training/{run}/curves.csv" in plots and f"runs/training/{run}/samples.png" in plots
 
 
 def test_a_second_run_runs_nothing_and_adds_nothing(project):
-    before = finished_runs(project), project.read("dvc.lock")
+    before = finished_runs(project), project.locks()
     assert project.repro() == set()
     assert "up to date" in project.run("dvc", "status").stdout
     project.run("reflowbench", "track")
-    assert (finished_runs(project), project.read("dvc.lock")) == before
+    assert (finished_runs(project), project.locks()) == before
 
 
 @pytest.mark.long
 def test_outputs_are_the_same_bytes_when_made_again(project):
     """What trainings show of themselves included, and the tables and figures that Git holds."""
     before = project.lock()
-    wanted = ["prepare_data", "train_features", "train_base@0", "generate_pairs@reflow-0-after0", "summarize"]
-    wanted += ["rca_regenerate@rca-0-after0", "rca@rca-0-after0", "ocar@ocar-0-after0", "evaluate@ocar-0-1"]
+    wanted = ["prepare_data", "encode", "train_features", "train_base@0", "generate_pairs@reflow-0-1", "summarize"]
+    wanted += ["rca_regenerate@rca-0-1", "rca@rca-0-1", "ocar@ocar-0-1", "evaluate@ocar-0-1"]
     wanted += ["report"]
-    assert project.repro("--force", "--single-item", *wanted) == set(wanted)
+    assert project.repro("--force", "--single-item", *map(address, wanted)) == set(wanted)
     assert project.lock() == before
     again = [out["path"] for name in wanted for out in before[name]["outs"]]
-    assert {"runs/training/base/s0", "runs/training/rca/s0/k1", "reports/paired.csv"} <= set(again)
-
-
-def test_round_zero_is_the_base_model(project):
-    stages = project.lock()
-    base = stages["train_base@0"]["outs"][0]["md5"]
-    assert {stages[f"k0@{method}-0"]["outs"][0]["md5"] for method in ("reflow", "rca", "ocar")} == {base}
+    assert {"runs/training/base/s0", "runs/training/rca/s0/round1", "reports/paired.csv"} <= set(again)
 
 
 def test_an_ablations_chain_gives_the_pipelines_own_numbers(project):
@@ -117,17 +113,17 @@ def test_an_ablations_chain_gives_the_pipelines_own_numbers(project):
         name: {"method": "rca", "base": "independent", "params": {}, "round": {}, "pairs": pairs}
         for name, pairs in (("same", {}), ("other", {"steps": 2}))
     }
-    params["grid"] |= {"methods": ["same", "other"], "stages": {}}
+    params["grid"] |= {"methods": ["same", "other"]}
     ablations = project.folder / "ablations.yaml"
     ablations.write_text(yaml.safe_dump(params))
     command = [sys.executable, "-m", "stages.run_chain", "--params", "ablations.yaml", "--method", "rca"]
-    command += ["--bases", "runs/base", "--space", "runs/data", "--features", "runs/features/classifier.safetensors"]
+    command += ["--bases", "runs/base", "--space", "runs/space", "--features", "runs/features/classifier.safetensors"]
     command += ["--data", "runs/data/train.safetensors", "--heldout", "runs/data/heldout.safetensors"]
     found = {}
     for chain in ("same", "other"):
         project.run(*command, "--chain", chain, "--out", f"made/{chain}")
-        found[chain] = read_json(project.folder / f"made/{chain}/s0/k1/metrics.json")
-    assert found["same"] == read_json(project.folder / "runs/evaluations/rca/s0/k1/metrics.json")
+        found[chain] = read_json(project.folder / f"made/{chain}/s0/round1/metrics.json")
+    assert found["same"] == read_json(project.folder / "runs/evaluations/rca/s0/round1/metrics.json")
     assert found["other"] != found["same"]
     shutil.rmtree(project.folder / "made")
     ablations.unlink()

@@ -21,9 +21,9 @@ def test_what_trainings_show_reruns_the_trainings_and_changes_no_model(project):
     """They declare it. No weight depends on it, so nothing after them runs."""
     before = project.lock()
     project.set_params(monitor__every=5)
-    trainings = {"train_base@0", "reflow@reflow-0-after0", "rca@rca-0-after0", "ocar@ocar-0-after0"}
+    trainings = {"train_base@0", "reflow@reflow-0-1", "rca@rca-0-1", "ocar@ocar-0-1"}
     assert project.repro() == trainings
-    assert b"\n10," in project.read("runs/training/rca/s0/k1/curves.csv")
+    assert b"\n10," in project.read("runs/training/rca/s0/round1/curves.csv")
 
     def models(stages):
         return {n: [out for out in stages[n]["outs"] if "/training/" not in out["path"]] for n in trainings}
@@ -37,28 +37,28 @@ def test_what_trainings_show_reruns_the_trainings_and_changes_no_model(project):
 def test_a_parameter_of_rca_reruns_rcas_chain_only(project):
     project.set_params(methods__rca__real_fraction=0.0)
     chain = {name for name in TINY_STAGES if "@rca-0" in name}
-    unchanged = {"k0@rca-0", "generate_pairs@rca-0-after0", "rca_regenerate@rca-0-after0"}
+    unchanged = {"generate_pairs@rca-0-1", "rca_regenerate@rca-0-1"}
     assert project.repro() == chain - unchanged | {"summarize", "report", "track"}
     # lambda = 0 is Reflow, to the byte
     chains = project.folder / "runs/chains"
-    weights = [(chains / method / "s0/k1/model/model.safetensors").read_bytes() for method in ("reflow", "rca")]
+    weights = [(chains / method / "s0/round1/model/model.safetensors").read_bytes() for method in ("reflow", "rca")]
     assert weights[0] == weights[1]
 
 
 def test_another_round_runs_that_round_only(project):
-    rounds = [{"k": k, "prev": k - 1} for k in (1, 2)]
-    project.set_params(grid__rounds=rounds, grid__ks=[1, 2])
-    trained = {f"{name}-0-after1" for name in ("generate_pairs@reflow", "generate_pairs@rca", "rca_regenerate@rca")}
-    trained |= {"reflow@reflow-0-after1", "rca@rca-0-after1", "ocar@ocar-0-after1"}
+    project.set_params(grid__rounds=[1, 2])
+    project.run("reflowbench", "rounds")
+    trained = {f"{name}-0-2" for name in ("generate_pairs@reflow", "generate_pairs@rca", "rca_regenerate@rca")}
+    trained |= {"reflow@reflow-0-2", "rca@rca-0-2", "ocar@ocar-0-2"}
     evaluated = {f"evaluate@{method}-0-2" for method in ("reflow", "rca", "ocar")}
     assert project.repro() == trained | evaluated | {"summarize", "report", "track"}
 
 
 def test_a_smaller_grid_ignores_and_names_what_is_left_over(project):
-    project.set_params(grid__rounds=[{"k": 1, "prev": 0}], grid__ks=[1])
+    project.set_params(grid__rounds=[1])
     result = project.run("dvc", "repro")
     assert Project.stages_that_ran(result.stdout) == {"summarize", "report", "track"}
-    assert "ignored: runs/evaluations/rca/s0/k2 is not a cell of the grid" in result.stderr
+    assert "ignored: runs/evaluations/rca/s0/round2 is not a cell of the grid" in result.stderr
     assert b",2,euler" not in project.read("reports/results.csv")
 
 
@@ -74,7 +74,6 @@ def test_a_method_added_as_the_docs_say_runs_its_own_cells_only(project):
     project.run("reflowbench", "profile", "tiny")
     project.set_params(methods__rca__real_fraction=yaml.safe_load(params)["methods"]["rca"]["real_fraction"])
     project.run("reflowbench", "check")
-    cells = {"k0@anneal-0", "generate_pairs@anneal-0-after0", "reflow@anneal-0-after0", "evaluate@anneal-0-1"}
-    cells |= {f"coupling@{name}" for name in ("reflow", "rca", "ocar", "anneal")}
-    assert project.repro() == cells | {"prepare_data", "summarize", "report", "track"}
+    cells = {"generate_pairs@anneal-0-1", "anneal@anneal-0-1", "evaluate@anneal-0-1"}
+    assert project.repro() == cells | {"summarize", "report", "track"}
     assert b"anneal" in project.read("reports/report.md")

@@ -11,6 +11,7 @@ import time
 import pytest
 
 from tests.pictures import read_png
+from tests.pipeline.project import address
 
 pytestmark = pytest.mark.slow
 
@@ -24,17 +25,17 @@ ROUND += ["--start", "runs/base/s0", "--synthetic", "made/synthetic", "--out", "
 def made(project):
     """A folder for outputs, with a copy of round 1's pairs; params.yaml is restored afterwards."""
     if not (project.folder / DATA).exists():
-        project.repro("generate_pairs@reflow-0-after0")
+        project.repro(address("generate_pairs@reflow-0-1"))
     params = project.read("params.yaml")
     folder = project.folder / "made"
-    shutil.copytree(project.folder / "runs/chains/reflow/s0/k1/synthetic", folder / "synthetic")
+    shutil.copytree(project.folder / "runs/chains/reflow/s0/round1/synthetic", folder / "synthetic")
     yield folder
     shutil.rmtree(folder)
     (project.folder / "params.yaml").write_bytes(params)
 
 
-def fails(project, command, message):
-    result = project.run(sys.executable, "-m", f"stages.{command[0]}", *command[1:], check=False)
+def fails(project, command, message, **environment):
+    result = project.run(sys.executable, "-m", f"stages.{command[0]}", *command[1:], check=False, **environment)
     assert result.returncode == 1
     assert message in result.stderr and "Traceback" not in result.stderr
     assert sorted(p.name for p in (project.folder / "made").iterdir()) == ["synthetic"]
@@ -62,9 +63,9 @@ def test_a_missing_data_set(project, made):
     fails(project, command, "runs/data/nothing.safetensors: no such file; `dvc repro` makes it")
 
 
-def test_a_bad_thread_count(project, made, monkeypatch):
-    monkeypatch.setenv("REFLOWBENCH_THREADS", "many")
-    fails(project, BASE, "environment variable REFLOWBENCH_THREADS = 'many': want a positive integer")
+def test_a_bad_thread_count(project, made):
+    message = "environment variable REFLOWBENCH_THREADS = 'many': want a positive integer"
+    fails(project, BASE, message, REFLOWBENCH_THREADS="many")
 
 
 @pytest.mark.parametrize("plots", [[], ["--plots", "made/plots"]])
@@ -111,7 +112,7 @@ def test_bad_parameters_stop_the_run_with_their_name(project, change, message):
     params, results = project.read("params.yaml"), project.read("reports/results.csv")
     try:
         project.set_params(**change)
-        for command in (["reflowbench", "check"], ["dvc", "repro"], ["dvc", "repro", "--force", "prepare_data"]):
+        for command in (["reflowbench", "check"], ["dvc", "repro"]):
             result = project.run(*command, check=False)
             assert result.returncode != 0
             assert message in result.stdout + result.stderr and "Traceback" not in result.stderr
@@ -119,3 +120,10 @@ def test_bad_parameters_stop_the_run_with_their_name(project, change, message):
     finally:
         (project.folder / "params.yaml").write_bytes(params)
         project.run("dvc", "checkout")
+
+
+def test_a_stage_minds_only_the_groups_that_it_reads(project):
+    params = project.read("params.yaml")
+    project.set_params(round__steps="many")
+    assert project.repro("--force", "--single-item", "prepare_data") == {"prepare_data"}
+    (project.folder / "params.yaml").write_bytes(params)

@@ -15,7 +15,7 @@ from reflowbench.runtime.artifacts import content_hash
 from reflowbench.tracking.lock import read_lock
 from tests.conftest import ROOT
 from tests.pictures import read_png
-from tests.pipeline.project import Project
+from tests.pipeline.project import Project, address
 from tests.tracking.made import session
 
 pytestmark = pytest.mark.long
@@ -79,7 +79,7 @@ def cells(project):
 
 def test_the_runs_are_the_stages(whole):
     found = Tracked(whole.folder / "mlflow.db")
-    assert set(found.stages) >= set(read_lock(whole.folder / "dvc.lock"))
+    assert set(found.stages) >= set(read_lock(whole.folder))
     assert {run.info.status for run in found.runs} == {"FINISHED"}
     keys = [run.data.tags.get("dvc.stage_hash", run.data.tags.get("dvc.state_hash")) for run in found.runs]
     assert len(set(keys)) == len(keys)
@@ -133,9 +133,10 @@ def test_the_examples_of_the_docs_work(whole):
     assert "rca" in said[0] and said[1] == "(64, 8, 8, 1) uint8\n"
     found = Tracked(whole.folder / "mlflow.db")
     version = found.client.get_model_version_by_alias("reflowbench-tiny", "best")
-    model = f"runs/chains/{version.tags['method']}/s{version.tags['seed']}/k{version.tags['round']}/model"
+    model = f"runs/chains/{version.tags['method']}/s{version.tags['seed']}/round{version.tags['round']}/model"
     assert version.tags["dvc.md5"] == content_hash(whole.folder / model)
-    assert found.client.get_run(version.run_id).data.tags["dvc.stage"].endswith("-after0")
+    method = version.tags["method"]
+    assert found.client.get_run(version.run_id).data.tags["dvc.stage"] == f"{method}@{method}-0-1"
     code = "import mlflow, numpy, pandas, sys; mlflow.set_tracking_uri('sqlite:///mlflow.db')"
     code += "; model = mlflow.pyfunc.load_model('models:/reflowbench-tiny@best')"
     code += "; numpy.save('images.npy', model.predict(pandas.DataFrame({'noise': [0]}), params={'nfe': 1}))"
@@ -166,7 +167,8 @@ def test_a_clone_that_restores_all_from_a_shared_cache_has_the_same_content(whol
     (other,) = theirs.parents
     # A state keeps the commit that it was first seen in, which may be one of the tests before.
     commits = [run.data.tags.pop("git.commit") for run in (parent, other)]
-    locks = [whole.run("git", "rev-parse", f"{commit}:dvc.lock").stdout for commit in commits]
+    files = ("dvc.lock", "rounds/1/dvc.lock")
+    locks = [[whole.run("git", "rev-parse", f"{commit}:{file}").stdout for file in files] for commit in commits]
     assert locks[0] == locks[1] and content(ours, parent) == content(theirs, other)
 
 
@@ -193,11 +195,11 @@ def content(tracked, run):
 
 def test_two_branches_share_the_runs_of_the_stages_that_they_share(whole, tmp_path):
     whole.run("git", "branch", "--force", "first")
-    before = read_lock(whole.folder / "dvc.lock")
+    before = read_lock(whole.folder)
     whole.set_params(methods__rca__real_fraction=0.25)
     try:
         whole.run("dvc", "repro")
-        after = read_lock(whole.folder / "dvc.lock")
+        after = read_lock(whole.folder)
         whole.commit("another share of real images")
         whole.run("git", "branch", "--force", "second")
         shared = f"sqlite:///{tmp_path}/shared.db"
@@ -216,9 +218,9 @@ def test_two_branches_share_the_runs_of_the_stages_that_they_share(whole, tmp_pa
 
 def test_a_server_that_is_away_costs_neither_a_run_nor_a_row(whole):
     """And its password is nowhere."""
-    trained = ["train_base@0", "rca@rca-0-after0"]
+    trained = ["train_base@0", "rca@rca-0-1"]
     away = f"http://someone:{PASSWORD}@127.0.0.1:9"
-    command = ["dvc", "repro", "--force", "--single-item", *trained, "track"]
+    command = ["dvc", "repro", "--force", "--single-item", *map(address, trained), "track"]
     result = whole.run(*command, MLFLOW_TRACKING_URI=away, REFLOWBENCH_LIVE="0")
     said = result.stdout + result.stderr
     assert "WARNING: MLflow store http://127.0.0.1:9 failed" in said and PASSWORD not in said

@@ -9,10 +9,8 @@ from tests.pipeline.project import TINY_STAGES, Project
 
 pytestmark = pytest.mark.long
 
-TRAINED = {"rca@rca_fixed-0-after0"}
+TRAINED = {"rca@rca_fixed-0-1"}
 GATHERED = {"summarize", "report", "track"}
-CODE = {"prepare_data", *(f"coupling@{name}" for name in ("reflow", "rca", "ocar", "rca_fixed"))}
-"""What depends on all of couplings/, and gives the same bytes unless its own method has changed."""
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +51,8 @@ def test_tables_and_report_have_a_row_for_each(project, ran):
     assert "- **rca**: real_fraction 0.5, regenerate_every 5, source raw, whiten none\n" in report
 
 
-def test_a_launch_hashes_the_code_before_it_starts_the_chains(project, ran):
-    planned = project.run("reflowbench", "launch", "--dry-run").stdout
-    assert "coupling@rca_fixed" in planned and "rca_fixed-0" in planned
+def test_a_launch_plans_its_chain(project, ran):
+    assert "rca_fixed-0" in project.run("reflowbench", "launch", "--dry-run").stdout
 
 
 def test_a_parameter_of_a_variant_reruns_its_own_cells_only(project, ran):
@@ -71,22 +68,17 @@ def test_a_parameter_of_a_variant_reruns_its_own_cells_only(project, ran):
     assert "rca" in same.rstrip(".\n").split(", ")
 
 
-def test_another_methods_code_retrains_nothing(project, ran):
+def test_another_methods_code_reruns_nothing(project, ran):
     """A new file neither."""
-    couplings = project.folder / "src/reflowbench/couplings"
-    for edit in ("conic", "mine"):
-        code = (couplings / "conic.py").read_text()
-        (couplings / f"{edit}.py").write_text(code + "\n# a comment\n")
-        before = project.read("dvc.lock")
-        if edit == "mine":
-            (couplings / "conic.py").write_text(code)
-        assert project.repro() == CODE
-        assert project.read("dvc.lock") != before
+    couplings, before = project.folder / "src/reflowbench/couplings", project.locks()
+    code = (couplings / "conic.py").read_text()
+    for name in ("conic", "mine"):
+        (couplings / f"{name}.py").write_text(code + "\n# a comment\n")
+    assert project.repro() == set() and project.locks() == before
     (couplings / "mine.py").unlink()
 
 
 def test_a_methods_code_retrains_all_of_its_variants(project, ran):
     path = project.folder / "src/reflowbench/couplings/rca.py"
     path.write_text(path.read_text() + "\n# a comment\n")
-    trained = {"rca@rca-0-after0"} | TRAINED
-    assert project.repro() == CODE | trained, "to the same weights, so that nothing after them runs"
+    assert project.repro() == {"rca@rca-0-1"} | TRAINED, "to the same weights, so that nothing after them runs"

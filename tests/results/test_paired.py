@@ -54,7 +54,9 @@ def test_references_are_those_of_the_grid(tmp_path):
 def test_rounds_that_are_skipped_and_every_reference(tmp_path):
     """Of rounds 1, 2 and 4 the first and the last; two references are compared once."""
     methods = ["reflow", "continued", "ot", "rca"]
-    write_cells(tmp_path, lambda method, seed, k, nfe: k and k * methods.index(method), methods=methods, rounds=(1, 2, 4))
+    write_cells(
+        tmp_path, lambda method, seed, k, nfe: k and k * methods.index(method), methods=methods, rounds=(1, 2, 4)
+    )
     skipping = GRID.model_copy(update={"methods": methods, "rounds": [1, 2, 4]})
     table = paired(results_of(tmp_path, skipping), skipping, tmp_path, {})
     found = table[(table["nfe"] == 50) & (table["seed"] == 0)]

@@ -1,11 +1,11 @@
-"""The summary and the curves that DVC compares and plots."""
+"""The summary, and the numbers and curves that DVC compares and plots."""
 
 import json
 import math
 
 import pytest
 
-from reflowbench.results.summary import fd_by_round, summarize
+from reflowbench.results.summary import fd_by_nfe, fd_by_round, headline, summarize
 from reflowbench.results.table import to_csv
 from reflowbench.runtime.artifacts import write_json
 from reflowbench.runtime.evaluations import BASE
@@ -26,6 +26,8 @@ def test_the_summary_and_the_curves(evaluations):
     assert summary["conditions"] == {"classifier_accuracy": 0.9, "rounds": 2, "seeds": 3, "nfe": 50}
     assert fd_by_round(results_of(evaluations)).to_dict("list") == {
         "round": [0, 1, 2], "reflow": [10, 11, 12], "rca": [10, 11, 12]}  # fmt: skip
+    assert fd_by_nfe(results_of(evaluations)).to_dict("list") == {
+        "nfe": [1, 50], "reflow": [12, 12], "rca": [12, 12]}  # fmt: skip
 
 
 def test_the_summary_answers_both_questions(tmp_path):
@@ -43,6 +45,9 @@ def test_the_summary_answers_both_questions(tmp_path):
     assert (reflow["verdict"], rca["verdict"]) == ("grows", "stable")
     assert summary["base"][FD]["mean"] == summary["base"][f"{FD}_nfe1"]["mean"] == 16.0
     assert [reflow[f"{FD}_nfe1{after}"]["mean"] for after in ("_round1", "")] == [8.0, 4.0]
+    assert headline(results_of(tmp_path)) == {
+        "reflow": {"fd": 36.0, "growth": 0.4055, "one_step_first": 8.0, "one_step_last": 4.0},
+        "rca": {"fd": 16.0, "growth": 0.0, "one_step_first": 12.0, "one_step_last": 9.0}}  # fmt: skip
     assert rca["share_prevented"]["mean"] == 1.0 and "share_prevented" not in reflow
     differences = {name: value["mean"] for name, value in rca.items() if name.endswith("_minus_reflow")}
     assert differences == {f"{FD}_minus_reflow": -20.0, f"{FD}_round1_minus_reflow": -8.0,
@@ -66,6 +71,7 @@ def test_missing_values_are_null_in_the_summary_and_empty_in_the_curves(evaluati
     assert summary["reflow"][FD]["mean"] == 12.0
     write_json(tmp_path / "summary.json", summary, seal=False)  # refuses NaN
     assert json.loads((tmp_path / "summary.json").read_text()) == summary
+    assert headline(results)["rca"] == dict.fromkeys(("fd", "growth", "one_step_last")) | {"one_step_first": 11.0}
     assert to_csv(fd_by_round(results)).splitlines() == ["round,reflow,rca", "0,10,10", "1,11,11", "2,12,"]
 
 

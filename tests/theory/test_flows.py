@@ -9,9 +9,9 @@ import torch
 import yaml
 
 from reflowbench.core.randomness import noise
-from reflowbench.methods import registry
 from reflowbench.errors import ReflowbenchError
 from reflowbench.flow.solvers import solve
+from reflowbench.methods import registry
 from reflowbench.networks import registry as networks
 from reflowbench.runtime.artifacts import read_tensors
 from reflowbench.runtime.config import read_yaml

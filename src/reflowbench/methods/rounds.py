@@ -23,6 +23,7 @@ from reflowbench.runtime.params import Params
 FOLDER = Path("rounds")
 TEMPLATE = "dvc.yaml.j2"
 REMEDY = "run `reflowbench rounds`"
+_PACKAGE = "reflowbench.couplings"
 _CHAIN = "runs/chains/${item.method}/s${item.seed}"
 
 
@@ -114,16 +115,27 @@ def _listed(names: list[str]) -> str:
     return f"[{', '.join(names)}]" if names else ""
 
 
-def _files(coupling: str) -> Iterator[str]:
+def _files(coupling: str) -> set[str]:
     """A coupling's file, and those of other couplings that it imports."""
-    todo, seen = [coupling], set()
+    found: set[str] = set()
+    todo = {coupling}
     while todo:
         name = todo.pop()
-        if name in seen:
-            continue
-        seen.add(name)
-        yield f"{name}.py"
-        tree = ast.parse((entries.FOLDER / f"{name}.py").read_text(encoding="utf-8"))
-        modules = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-        parts = [module.removeprefix("reflowbench.couplings.").split(".")[0] for module in modules]
-        todo += [part for part in parts if part in entries.names()]
+        found.add(name)
+        code = (entries.FOLDER / f"{name}.py").read_text(encoding="utf-8")
+        todo |= set(_imported(code)) & set(entries.names()) - found
+    return {f"{name}.py" for name in found}
+
+
+def _imported(code: str) -> Iterator[str]:
+    """Names of what a file of `couplings/` imports from that folder."""
+    for node in ast.walk(ast.parse(code)):
+        modules: list[str] = []
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            module = ".".join(filter(None, (_PACKAGE if node.level else "", node.module)))
+            modules = [module, *(f"{module}.{alias.name}" for alias in node.names)]
+        for module in modules:
+            if module.startswith(f"{_PACKAGE}."):
+                yield module.removeprefix(f"{_PACKAGE}.").partition(".")[0]

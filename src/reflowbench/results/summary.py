@@ -14,7 +14,7 @@ from reflowbench.results.verdicts import verdict
 
 
 def summarize(results: Results, profile: str) -> dict[str, Any]:
-    """The summary that `dvc metrics diff` compares.
+    """Summarize a table, as MLflow shows it.
 
     Args:
         results: The table.
@@ -58,8 +58,31 @@ def summarize(results: Results, profile: str) -> dict[str, Any]:
     return summary
 
 
-def _number(value: float | None) -> float | None:
-    return None if value is None or math.isnan(value) else float(f"{value:.6g}")
+def headline(results: Results) -> dict[str, dict[str, float | None]]:
+    """Give the numbers that `dvc metrics` and `dvc exp show` compare: means over seeds, to four significant digits.
+
+    Args:
+        results: The table.
+
+    Returns:
+        For each method: `fd`, the Frechet distance at the highest NFE after the last round; `growth` of its logarithm
+        per round since the base model; `one_step_first` and `one_step_last`, the Frechet distance at the lowest NFE
+        after the first evaluated round and after the last one. None where a value is missing.
+    """
+    few, many, fd = results.nfes[0], results.nfes[-1], "frechet_distance"
+    return {
+        method: {
+            "fd": _number(results.over_seeds(method, results.last, fd, many).mean, 4),
+            "growth": _number(results.growth(method, fd, many).mean, 4),
+            "one_step_first": _number(results.over_seeds(method, results.first, fd, few).mean, 4),
+            "one_step_last": _number(results.over_seeds(method, results.last, fd, few).mean, 4),
+        }
+        for method in results.methods
+    }
+
+
+def _number(value: float | None, digits: int = 6) -> float | None:
+    return None if value is None or math.isnan(value) else float(f"{value:.{digits}g}")
 
 
 def _interval(value: Interval) -> dict[str, float | None]:
@@ -68,9 +91,15 @@ def _interval(value: Interval) -> dict[str, float | None]:
 
 def fd_by_round(results: Results) -> pd.DataFrame:
     """Mean Frechet distance over seeds at the highest NFE: one row a round, one column a method (for `dvc plots`)."""
-    nfe = results.nfes[-1]
-    columns = {
-        m: [_number(results.over_seeds(m, k, "frechet_distance", nfe).mean) for k in results.rounds]
-        for m in results.methods
-    }
+    columns = {m: [_fd(results, m, k, results.nfes[-1]) for k in results.rounds] for m in results.methods}
     return pd.DataFrame({"round": results.rounds} | columns)
+
+
+def fd_by_nfe(results: Results) -> pd.DataFrame:
+    """Mean Frechet distance over seeds after the last round: one row an NFE, one column a method (for `dvc plots`)."""
+    columns = {m: [_fd(results, m, results.last, nfe) for nfe in results.nfes] for m in results.methods}
+    return pd.DataFrame({"nfe": results.nfes} | columns)
+
+
+def _fd(results: Results, method: str, k: int, nfe: int) -> float | None:
+    return _number(results.over_seeds(method, k, "frechet_distance", nfe).mean)

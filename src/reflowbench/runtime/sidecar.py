@@ -41,9 +41,10 @@ def folder() -> Path:
 
 
 def stage_name() -> str | None:
-    """Name of the stage that DVC is running in this process; None outside `dvc repro`.
+    """Name of the stage that DVC is running in this process.
 
-    Stages of rounds go without their address, `rounds/1/dvc.yaml:`, as in dvc.lock: their names say the round.
+    Returns:
+        Its name as in dvc.lock, without an address such as `rounds/1/dvc.yaml:`; None outside `dvc repro`.
     """
     address = os.environ.get("DVC_STAGE")
     return address and _ADDRESS.sub("", address)

@@ -16,10 +16,10 @@ from reflowbench.errors import ReflowbenchError
 Keys = tuple[str, ...]
 Stamp = tuple[tuple[str, int, int], ...]
 
-_UNWATCHED = ("reflowbench.runtime", "reflowbench.errors")
+_UNWATCHED = ("reflowbench.runtime", "reflowbench.methods", "reflowbench.errors")
 """Code that no number depends on: no stage of dvc.yaml depends on it either."""
-_ONE_BY_ONE = "reflowbench.couplings"
-"""Of this folder a stage depends on single files; of others on all, since some are imported only when needed."""
+_ONE_BY_ONE = ("reflowbench", "reflowbench.couplings", "stages")
+"""Of these folders a stage depends on single files; of others on all, since some are imported only when needed."""
 _parameters: dict[Path, set[Keys]] = {}
 
 
@@ -36,7 +36,7 @@ def code() -> dict[str, Path]:
         if not file or not name.startswith(("reflowbench.", "stages.")) or name.startswith(_UNWATCHED):
             continue
         package = name if Path(file).stem == "__init__" else name.rpartition(".")[0]
-        if package in (_ONE_BY_ONE, "stages"):
+        if package in _ONE_BY_ONE:
             found[name] = Path(file)
         else:
             found |= {f"{package}/{path.name}": path for path in Path(file).parent.glob("*.py")}
@@ -50,13 +50,14 @@ class Snapshot:
         """Read what can change.
 
         Args:
-            inputs: Files and folders that the stage reads; those that are not there are left out.
+            inputs: Files and folders that the stage reads; those that cannot be read are left out, since the stage
+                fails on them.
             parameters: Its parameter file.
             read: Gives the values of a parameter file.
         """
         later = (Path(__file__).parents[1] / "couplings").glob("*.py")  # a stage imports the one that it trains by
         self._code = {path: path.read_bytes() for path in {*code().values(), *later}}
-        self._inputs = {path: _stamp(path) for path in inputs if path.exists()}
+        self._inputs = {path: stamp for path in inputs if (stamp := _stamp(path)) is not None}
         self._parameters, self._read = parameters, read
         self._values = self._read_values()
 
@@ -67,10 +68,10 @@ class Snapshot:
             ReflowbenchError: If a file that was read has changed since; of the parameter file, a noted value, or any if
                 none was noted.
         """
-        read = [(path, self._code[path]) for path in code().values() if path in self._code]
+        read = [(path, self._code[path]) for path in sorted({*code().values()}) if path in self._code]
         changed = [str(path) for path, text in read if not path.exists() or path.read_bytes() != text]
         changed += [str(path) for path, stamp in self._inputs.items() if _stamp(path) != stamp]
-        after, keys = self._read_values(), sorted(_parameters.get(self._parameters, ((),)))
+        after, keys = self._read_values(), sorted(_parameters.get(self._parameters) or ((),))
         places = [".".join(key) for key in keys if _at(self._values, key) != _at(after, key)]
         changed += [f"{self._parameters}{': ' if place else ''}{place}" for place in places]
         if changed:
@@ -96,8 +97,17 @@ def _at(values: Any, keys: Keys) -> Any:
     return values
 
 
-def _stamp(path: Path) -> Stamp:
-    """Size and time of a file, or of each file below a folder: inputs may be too large to be read twice."""
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-    found = ((file, file.stat()) for file in files)
+def _stamp(path: Path) -> Stamp | None:
+    """Size and time of a file, or of each file below a folder: inputs may be too large to be read twice.
+
+    Returns:
+        The stamp; None of what is not there or cannot be read.
+    """
+    try:
+        if not path.exists():
+            return None
+        files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+        found = [(file, file.stat()) for file in files]
+    except OSError:
+        return None
     return tuple((file.as_posix(), facts.st_size, facts.st_mtime_ns) for file, facts in found)
