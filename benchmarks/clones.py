@@ -9,6 +9,8 @@ from pathlib import Path
 
 import yaml
 
+from reflowbench.tracking.lock import lock_files
+
 ROOT = Path(__file__).parent.parent
 _OURS = ("MLFLOW_", "DVC_", "REFLOWBENCH_", "OMP_NUM", "MKL_NUM", "OPENBLAS_NUM")
 """Variables that would change what runs there."""
@@ -40,12 +42,13 @@ def timed(folder: Path, threads: int | None, *command: str) -> float:
 def cold(folder: Path, profile: str | None = None) -> Path:
     """A clone that has never run anything."""
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
-    for pipeline in ("", "controls", "theory"):
-        (folder / pipeline / "dvc.lock").unlink(missing_ok=True)
+    for lock in folder.rglob("dvc.lock"):
+        lock.unlink()
     if profile:
         timed(folder, None, "reflowbench", "profile", profile)
     else:
         shutil.copy(ROOT / "params.yaml", folder)
+        timed(folder, None, "reflowbench", "rounds")
     return folder
 
 
@@ -57,6 +60,9 @@ def launched(folder: Path, workers: int, threads: int) -> tuple[float, float]:
 
 
 def differing(first: Path, second: Path) -> tuple[list[str], int]:
-    """Stages of the second clone whose entry in dvc.lock is not that of the first one; and how many it has."""
-    one, other = (yaml.safe_load((folder / "dvc.lock").read_text())["stages"] for folder in (first, second))
+    """Stages of the second clone whose entry in its dvc.lock is not that of the first one; and how many it has."""
+    one, other = (
+        {name: entry for path in lock_files(folder) for name, entry in yaml.safe_load(path.read_text())["stages"].items()}
+        for folder in (first, second)
+    )
     return sorted(name for name in other if other[name] != one.get(name)), len(other)

@@ -13,6 +13,7 @@ from reflowbench.networks.model import load_facts
 from reflowbench.runtime.config import validate
 from stages import generate_pairs, rca_regenerate, train_round
 from tests.conftest import NETWORK, ROOT
+from tests.couplings.methods import params as own
 
 N_IMAGES = 40
 _numbers = itertools.count()
@@ -21,11 +22,11 @@ _numbers = itertools.count()
 def params_of(method, round_=None, pairs=None, **block):
     """Parameters of a small run of one method: the tiny profile's, with changes."""
     values = profiles.resolve("tiny", ROOT / "profiles")
-    values["grid"] |= {"methods": [method], "stages": registry.stages_of({method: method})}
+    values["grid"]["methods"] = [method]
+    values["methods"] = {method: {"method": method, **own(method).model_dump(), **block}}
     values["network"] = NETWORK.model_dump()
     values["pairs"] |= {"n": 70, "steps": 2} | (pairs or {})
     values["round"] |= {"steps": 11, "batch": 24} | (round_ or {})
-    values["methods"][method] |= block
     params = validate(values)
     registry.check(params, "params.yaml")
     return params

@@ -105,6 +105,6 @@ def test_the_cost_of_a_profile_with_a_unet(tmp_path, monkeypatch, capsys):
     assert lines["rca", "rca"].each.train_flops == params.round.steps * planner.network.training(params.round).flops
     (tmp_path / "params.yaml").write_text(profiles.render(values))
     monkeypatch.chdir(tmp_path)
-    config._load.cache_clear()
+    config._read.cache_clear()
     cli.main(["cost"])
     assert f"Velocity network: {parameters:,} parameters." in capsys.readouterr().out

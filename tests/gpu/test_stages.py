@@ -134,8 +134,8 @@ def test_a_compiled_network_learns_the_same(stages):
 def test_latents_are_the_same_bytes_and_those_of_the_cpu(stages):
     digest = folder_digest(save_autoencoder(stages.folder / "vae"))
     stages.set_params(latents__kind="autoencoder", latents__path="vae", latents__sha256=digest)
-    twice(stages, "encode_latents", *DATA, out="latents")
-    ours, theirs = on_both(stages, "encode_latents", *DATA, out="encoded")
+    twice(stages, "encode", *DATA, out="latents")
+    ours, theirs = on_both(stages, "encode", *DATA, out="encoded")
     for one, other in zip(read_tensors(ours)[0].values(), read_tensors(theirs)[0].values(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
 

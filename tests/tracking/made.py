@@ -114,9 +114,9 @@ def entries(workspace):
                 "outs": items(workspace, curves),
             }
     for name, cell in EVALUATED.items():
-        floor = " --floor" if cell.startswith("base") else ""
+        floor, seed = " --floor" if cell.startswith("base") else "", cell.split("/")[1][1:]
         stages[name] = {
-            "cmd": f"python -m stages.evaluate --seed {cell[-4]}{floor} --out runs/evaluations/{cell}",
+            "cmd": f"python -m stages.evaluate --seed {seed}{floor} --out runs/evaluations/{cell}",
             "params": {"params.yaml": {"evaluate": {"nfe": [1, 50]}}},
             "outs": items(workspace, f"runs/evaluations/{cell}"),
         }
@@ -135,7 +135,11 @@ def entries(workspace):
 
 
 def write_lock(workspace, stages):
-    (workspace / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}, sort_keys=False))
+    """The root's dvc.lock, and that of round 1, which holds its trainings."""
+    own = {name: entry for name, entry in stages.items() if not name.startswith("reflow@")}
+    for path, part in (("dvc.lock", own), ("rounds/1/dvc.lock", {n: stages[n] for n in stages if n not in own})):
+        (workspace / path).parent.mkdir(parents=True, exist_ok=True)
+        (workspace / path).write_text(yaml.safe_dump({"schema": "2.0", "stages": part}, sort_keys=False))
 
 
 def make(workspace):

@@ -3,7 +3,7 @@
 import pytest
 
 from reflowbench.errors import ReflowbenchError
-from reflowbench.tracking.lock import producers, stage_hash, state_hash
+from reflowbench.tracking.lock import lock_files, producers, read_lock, stage_hash, state_hash
 from reflowbench.tracking.sync import sync_if_changed
 
 
@@ -30,6 +30,21 @@ def test_stages_are_ordered_by_what_they_read():
         "e": {"cmd": "e"},
     }
     assert producers(stages) == {"a": [], "b": [], "c": ["a", "b"], "d": ["a", "c"], "e": []}
+
+
+def test_the_stages_of_rounds_are_read_with_the_others(tmp_path):
+    """In the order of the rounds; a folder that is no round is left out."""
+    paths = ["dvc.lock", "rounds/2/dvc.lock", "rounds/10/dvc.lock"]
+    for name, path in zip("abc", paths, strict=True):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(f"stages:\n  {name}: {{cmd: x}}\n")
+    (tmp_path / "rounds/other").mkdir()
+    (tmp_path / "rounds/other/dvc.lock").write_text("stages: {d: {cmd: x}}\n")
+    assert [path.relative_to(tmp_path).as_posix() for path in lock_files(tmp_path)] == paths
+    assert read_lock(tmp_path) == {name: {"cmd": "x"} for name in "abc"}
+    (tmp_path / paths[-1]).write_text("stages: [")
+    with pytest.raises(ReflowbenchError, match=r"rounds/10/dvc\.lock: damaged"):
+        read_lock(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["stages: [", "just text", "stages: []", "stages: {a: {deps: []}}", "\x00"])
