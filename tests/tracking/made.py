@@ -95,13 +95,19 @@ def items(workspace, *paths):
 
 def entries(workspace):
     """A lock of all kinds of stages, true to the files in the workspace."""
-    data = "runs/data/train.safetensors"
+    data, space = "runs/data/train.safetensors", "runs/space/train.safetensors"
     stages = {
         "prepare_data": {
             "cmd": f"python -m stages.prepare_data --out {data}",
             "params": {"params.yaml": {"data": {"source": "digits", "n_images": None, "dequantize": True}}},
             "outs": [{"path": data, "hash": "md5", "md5": "d" * 32}],
-        }
+        },
+        "encode": {
+            "cmd": f"python -m stages.encode --data {data} --out {space}",
+            "deps": [{"path": data, "hash": "md5", "md5": "d" * 32, "size": 5}],
+            "params": {"params.yaml": {"latents": {"kind": "none"}}},
+            "outs": [{"path": space, "hash": "md5", "md5": "d" * 32}],
+        },
     }
     for method in METHODS:
         for seed in SEEDS:
@@ -109,7 +115,7 @@ def entries(workspace):
             stages[f"reflow@{method}-{seed}-1"] = {
                 "cmd": f"python -m stages.train_round --method {method} --seed {seed} --round 1 "
                 f"--plots {curves} --out runs/chains/{method}/s{seed}/round1/model",
-                "deps": [{"path": data, "hash": "md5", "md5": "d" * 32, "size": 5}],
+                "deps": [{"path": space, "hash": "md5", "md5": "d" * 32, "size": 5}],
                 "params": {"params.yaml": {"round": {"lr": 0.001, "clip": 1.0}, f"methods.{method}": {}}},
                 "outs": items(workspace, curves),
             }
