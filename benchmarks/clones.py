@@ -61,8 +61,11 @@ def launched(folder: Path, workers: int, threads: int) -> tuple[float, float]:
 
 def differing(first: Path, second: Path) -> tuple[list[str], int]:
     """Stages of the second clone whose entry in its dvc.lock is not that of the first one; and how many it has."""
-    one, other = (
-        {name: entry for path in lock_files(folder) for name, entry in yaml.safe_load(path.read_text())["stages"].items()}
-        for folder in (first, second)
-    )
+    one, other = _entries(first), _entries(second)
     return sorted(name for name in other if other[name] != one.get(name)), len(other)
+
+
+def _entries(folder: Path) -> dict[str, object]:
+    """Those of dvc.lock by stage, of the pipeline and of its rounds."""
+    texts = [path.read_text() for path in lock_files(folder)]
+    return {name: entry for text in texts for name, entry in yaml.safe_load(text)["stages"].items()}

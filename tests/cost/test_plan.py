@@ -76,7 +76,8 @@ def test_every_stage_of_the_pipeline_has_its_line():
     found = lines("digits")
     stages = {group: sum(line.stages for (g, _), line in found.items() if g == group) for group, _ in found}
     assert stages == {
-        "prepare_data": 1, "encode": 1, "train_features": 1, "train_base": 3, "generate_pairs": 60, "rca_regenerate": 36,
+        "prepare_data": 1, "encode": 1, "train_features": 1, "train_base": 3,
+        "generate_pairs": 60, "rca_regenerate": 36,
         "fresh": 12, "reflow": 12, "rca": 36, "ocar": 24, "ot": 12, "evaluate_base": 3, "evaluate": 72,
         "summarize": 1, "report": 1, "track": 1,
     }  # fmt: skip
