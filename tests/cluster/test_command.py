@@ -1,12 +1,14 @@
 """The arguments of a launch, and how cores are divided."""
 
 import argparse
+import shutil
 
 import pytest
 
 from reflowbench.cli import main, parser
 from reflowbench.cluster.command import minutes
 from reflowbench.cluster.launch import allot
+from tests.conftest import ROOT
 
 
 @pytest.mark.parametrize(
@@ -52,20 +54,23 @@ def test_what_is_no_option_is_refused(words, capsys):
     assert stop.value.code == 2 and f"argument {words[0]}" in capsys.readouterr().err
 
 
-def test_options_of_jobs_without_slurm_are_an_error(tmp_path, monkeypatch, project_params):
-    monkeypatch.chdir(project_params)
+def test_options_of_jobs_without_slurm_are_an_error(project_params):
     with pytest.raises(SystemExit, match=r"ERROR: --partition is about jobs: add --slurm"):
         main(["launch", "--partition", "gpu"])
 
 
-def test_clones_where_git_would_see_them_are_refused(monkeypatch, project_params):
-    monkeypatch.chdir(project_params)
+def test_clones_where_git_would_see_them_are_refused(project_params):
     with pytest.raises(SystemExit, match=r"ERROR: --folder here: choose one in .scratch/ or outside of the checkout"):
         main(["launch", "--folder", "here"])
 
 
 @pytest.fixture
-def project_params(tmp_path):
-    """A folder with valid parameters and nothing else."""
+def project_params(tmp_path, monkeypatch):
+    """A folder with valid parameters and the stages of the rounds, but no stages of its own."""
     main(["profile", "tiny", "--out", str(tmp_path / "params.yaml")])
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    (tmp_path / "rounds").mkdir()
+    shutil.copy(ROOT / "rounds/dvc.yaml.j2", tmp_path / "rounds")
+    monkeypatch.chdir(tmp_path)
+    main(["rounds"])
     return tmp_path

@@ -43,7 +43,7 @@ def test_a_round_trains_on_pairs_of_the_model_before(tmp_path):
     chain = ReflowChain(mixture("ring"), params, 0, tmp_path)
     assert len(list(chain)) == len(chain) == 10 + 2 * 6 and len(chain.models) == 3
     for k in (1, 2):
-        stored = StoredHalf(tmp_path / f"k{k}" / "synthetic")
+        stored = StoredHalf(tmp_path / f"round{k}" / "synthetic")
         assert (stored.manifest.round, stored.manifest.count, stored.manifest.dim) == (k, 300, 2)
         made = solve(chain.models[k - 1], synthetic_noise(0, k, range(256), 2), "heun", 3).clamp(-1, 1)
         assert torch.equal(stored.rows(torch.arange(256)), made)

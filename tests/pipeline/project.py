@@ -56,6 +56,7 @@ class Project:
         self.run("git", "init", "--quiet")
         self.run("dvc", "init", "--quiet")
         self.run("dvc", "config", "core.analytics", "false")
+        shutil.copytree(ROOT / ".dvc/plots", self.folder / ".dvc/plots", dirs_exist_ok=True)
         self.run("reflowbench", "profile", "tiny")
         return self
 

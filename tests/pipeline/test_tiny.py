@@ -13,7 +13,7 @@ from tests.pipeline.project import TINY_STAGES, address
 
 pytestmark = pytest.mark.slow
 
-TABLES = {"results.csv", "fd_by_round.csv", "aspects.csv", "paired.csv", "spectra.csv"}
+TABLES = {"results.csv", "fd_by_round.csv", "fd_by_nfe.csv", "aspects.csv", "paired.csv", "spectra.csv"}
 
 
 def finished_runs(project):
@@ -79,11 +79,13 @@ def test_evaluations_have_errors_reasons_spectra_and_left_out_values(project):
 
 def test_dvc_shows_metrics_and_plots(project):
     metrics = json.loads(project.run("dvc", "metrics", "show", "--json").stdout)
-    assert metrics[""]["data"]["reports/summary.json"]["data"]["rca"]["frechet_distance"]["mean"] > 0
-    plots = project.run("dvc", "plots", "show", "--json").stdout
-    assert "fd_by_round" in plots
-    for run in ("base/s0", "reflow/s0/round1", "rca/s0/round1", "ocar/s0/round1"):
-        assert f"runs/training/{run}/curves.csv" in plots and f"runs/training/{run}/samples.png" in plots
+    shown = metrics[""]["data"]
+    assert set(shown) == {f"metrics/{method}.json" for method in ("reflow", "rca", "ocar")}
+    assert shown["metrics/rca.json"]["data"]["fd"] > 0
+    assert len(shown["metrics/rca.json"]["data"]) == 4
+    plots = json.loads(project.run("dvc", "plots", "show", "--json").stdout)
+    assert {name.rpartition("::")[2] for name in plots["data"]} == {
+        "fd_by_round", "fd_by_nfe", "reports/figures/samples.png", "reports/figures/diversity.png"}  # fmt: skip
 
 
 def test_a_second_run_runs_nothing_and_adds_nothing(project):

@@ -17,7 +17,7 @@ from tests.report.made import page_of, rows, section
 from tests.report.pages import without_scripts
 from tests.results.cells import FD, IN_FEATURES, METHODS, OTHERS, SEEDS, grid, lose
 
-TABLES = {"results.csv", "fd_by_round.csv", "aspects.csv", "paired.csv", "spectra.csv"}
+TABLES = {"results.csv", "fd_by_round.csv", "fd_by_nfe.csv", "aspects.csv", "paired.csv", "spectra.csv"}
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def run(evaluations, tmp_path):
         params = tmp_path / "params.yaml"
         params.write_text(profiles.render(values))
         shared = {"params": params, "evaluations": evaluations, "out": tmp_path / "reports"}
-        summarize.main(argparse.Namespace(**shared))
+        summarize.main(argparse.Namespace(**shared, metrics=tmp_path / "metrics"))
         report.main(argparse.Namespace(**shared, results=tmp_path / "reports"))
         return tmp_path / "reports"
 

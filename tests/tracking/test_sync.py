@@ -120,14 +120,14 @@ def test_every_stage_has_what_it_made_to_look_at(workspace):
 def test_lineage_and_datasets_are_those_of_the_lock(workspace):
     sync()
     content = Content(workspace)
-    run, data = content.stages["reflow@rca-1-1"], content.stages["prepare_data"].info.run_id
-    assert run.data.tags["dvc.parents"] == data and "dvc.parents" not in content.stages["prepare_data"].data.tags
+    run, space = content.stages["reflow@rca-1-1"], content.stages["encode"].info.run_id
+    assert run.data.tags["dvc.parents"] == space and "dvc.parents" not in content.stages["prepare_data"].data.tags
     lineage = json.loads((content.folder(run) / "lineage.json").read_text())
-    assert lineage == [{"stage": "prepare_data", "run_id": data}]
+    assert lineage == [{"stage": "encode", "run_id": space}]
     [found] = content.client.get_run(run.info.run_id).inputs.dataset_inputs
-    assert (found.dataset.name, found.dataset.digest) == ("runs/data/train.safetensors", "d" * 32)
-    assert json.loads(found.dataset.source)["stage"] == "prepare_data"
-    assert [(tag.key, tag.value) for tag in found.tags] == [("mlflow.data.context", "prepare_data")]
+    assert (found.dataset.name, found.dataset.digest) == ("runs/space/train.safetensors", "d" * 32)
+    assert json.loads(found.dataset.source)["stage"] == "encode"
+    assert [(tag.key, tag.value) for tag in found.tags] == [("mlflow.data.context", "encode")]
     before = json.loads((content.folder(content.stages["summarize"]) / "lineage.json").read_text())
     assert {parent["stage"] for parent in before} == set(EVALUATED)
 
