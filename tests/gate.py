@@ -58,7 +58,9 @@ def main() -> None:
         theirs = code_hashes([lock])
         current |= {path: hashlib.md5(Path(path).read_bytes()).hexdigest() for path in theirs if Path(path).is_file()}
         if moved := sorted(path for path, md5 in theirs.items() if current.get(path) != md5):
-            print(f"note: results in {lock} are older than {', '.join(moved)}")
+            what = f"{', '.join(moved[:3])} and {len(moved) - 3} more" if len(moved) > 3 else ", ".join(moved)
+            command = f"reflowbench launch --profile {lock.parent.name}"
+            print(f"note: results in {lock.parent} are older than {what}; `{command}` brings them up to date")
 
 
 if __name__ == "__main__":
