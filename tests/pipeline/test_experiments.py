@@ -2,12 +2,10 @@
 
 import csv
 import json
-import shutil
 import time
 
 import pytest
 
-from tests.conftest import ROOT
 from tests.pipeline.project import Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
@@ -22,7 +20,6 @@ PLOTS = {"fd_by_round", "fd_by_nfe", "reports/figures/samples.png", "reports/fig
 def committed(first, tmp_path_factory):
     """A project whose first run is committed."""
     project = Project(tmp_path_factory.mktemp("experiments") / "project").take(first[0])
-    shutil.copytree(ROOT / ".dvc/plots", project.folder / ".dvc/plots")
     for key, value in (("user.name", "A"), ("user.email", "a@b")):
         project.run("git", "config", key, value)
     project.repro()
