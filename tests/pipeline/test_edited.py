@@ -4,7 +4,7 @@ import pytest
 
 from tests.pipeline.project import Project, address
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 STAGE, OUT = "reflow@reflow-0-1", "runs/chains/reflow/s0/round1/model"
 COMMAND = ("dvc", "repro", "--single-item", address(STAGE))
