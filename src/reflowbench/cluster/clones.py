@@ -106,6 +106,11 @@ class Clones:
         shutil.rmtree(self._state, ignore_errors=True)
 
 
+def python_path(clone: Path) -> str:
+    """PYTHONPATH with which a process runs the code of a clone instead of the installed one."""
+    return os.pathsep.join([str(clone / "src"), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
 def _listed(folder: Path) -> list[str]:
     """What Git tracks and what it would: files that are there and not ignored."""
     found = git.ask(*_LISTED, folder=folder)

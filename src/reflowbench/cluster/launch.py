@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 from reflowbench.cluster import lockfile
 from reflowbench.cluster.backends import Backend, Local
-from reflowbench.cluster.clones import Clones
+from reflowbench.cluster.clones import Clones, python_path
 from reflowbench.cluster.gpus import Gpus, visible
 from reflowbench.cluster.plan import Plan, make_plan
 from reflowbench.cluster.processes import Process
@@ -192,10 +192,9 @@ class _Crew:
 
     def variables(self, folder: Path) -> dict[str, str]:
         """Of the environment of a task: the clone's code, this Python, and its share of the cores."""
-        paths = [str(folder / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
         return {
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
-            "PYTHONPATH": os.pathsep.join(paths),
+            "PYTHONPATH": python_path(folder),
             "PYTHONUNBUFFERED": "1",  # so that its log says where it is
             THREADS_VARIABLE: str(max(1, self.threads // processes())),  # of which each process takes as many
             LIVE_VARIABLE: os.environ.get(LIVE_VARIABLE, "off"),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from reflowbench import profiles
-from reflowbench.cluster.clones import Clones
+from reflowbench.cluster.clones import Clones, python_path
 from reflowbench.cluster.processes import Process
 from reflowbench.errors import ReflowbenchError
 from reflowbench.runtime.artifacts import SCRATCH, atomic
@@ -48,8 +48,7 @@ def launch_profile(name: str, arguments: list[str], file: TextIO) -> int:
         for lock in lock_files(clone):  # those of the root's profile
             lock.unlink()
         kept = REPORTS / name
-        paths = [str(clone / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
-        variables = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+        variables = os.environ | {"PYTHONPATH": python_path(clone), "PYTHONUNBUFFERED": "1"}
         if status := _run(["profile", name], clone, variables):
             return status
         for lock in lock_files(kept):
@@ -73,8 +72,6 @@ def _keep(clone: Path, kept: Path) -> None:
         for path in (clone / REPORTS).iterdir():
             if path.suffix in _KEPT:
                 shutil.copy(path, temporary)
-        if (metrics := clone / REPORTS / "metrics").exists():
-            shutil.copytree(metrics, temporary / "metrics")
         shutil.copy(clone / "params.yaml", temporary)
         for lock in lock_files(clone):
             target = temporary / lock.relative_to(clone)

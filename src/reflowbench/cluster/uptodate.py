@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from reflowbench.runtime.artifacts import SCRATCH, write_text
-from reflowbench.tracking.lock import lock_files
 
 FOLDER = SCRATCH / "uptodate"
-_WATCHED = ("src", "stages", "rounds", "reports", "runs", ".dvc/config", ".dvc/config.local", "params.yaml")
+_WATCHED = ("src", "stages", "rounds", "reports", "runs", ".dvc/config", ".dvc/config.local")
 _LEFT_OUT = (".scratch", "__pycache__")
 
 
@@ -41,7 +40,7 @@ def _fingerprint(pipeline: Path) -> str:
 
 
 def _lines(pipeline: Path) -> Iterator[str]:
-    own = [pipeline, pipeline.with_name("params.yaml"), pipeline.with_name("dvc.lock"), Path("dvc.yaml"), *lock_files()]
+    own = (folder / name for folder in (pipeline.parent, Path()) for name in ("dvc.yaml", "dvc.lock", "params.yaml"))
     for path in {*own, *map(Path, _WATCHED)}:
         if path.is_dir():
             for folder, folders, names in os.walk(path):
